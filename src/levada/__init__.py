@@ -1,0 +1,1 @@
+"""Levada: the data platform for teams whose system of record is MongoDB."""

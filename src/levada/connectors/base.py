@@ -1,0 +1,187 @@
+"""What every connector implements: a connection, sources, sinks and their writers.
+
+The way of the data is `Source.read` -> `Batch`, `Batch`, ... -> `Writer.write` -> `Writer.commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from levada.batches import Batch, Rejected
+from levada.positions import Position
+from levada.windows import Window
+
+
+class Mode(StrEnum):
+    """How a sink takes rows (docs/reference/write-modes)."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    REPLACE_WINDOW = "replace_window"
+    UPSERT = "upsert"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A dataset at a connection.
+
+    Args:
+        connection: name of the connection in the project file.
+        name: the table's name there; `database.collection` is allowed for MongoDB.
+        key: columns that identify a row.
+        time: the column that says which window a row belongs to.
+        partition_by: columns, or `day(column)`; the lake's layout.
+    """
+
+    connection: str
+    name: str
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    partition_by: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.connection}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to read of a table; everything empty reads it whole.
+
+    Args:
+        columns: the columns wanted, by their name in the result; empty means all.
+        where: a SQL condition.
+        filter: a MongoDB filter (MongoDB sources only).
+        pipeline: aggregation stages (MongoDB sources only), run after window and filter.
+        canonical: whole documents as raw BSON instead of typed columns (MongoDB sources only).
+        batch_rows: about how many rows a batch should have.
+    """
+
+    columns: tuple[str, ...] = ()
+    where: str | None = None
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: Sequence[Mapping[str, Any]] = ()
+    canonical: bool = False
+    batch_rows: int = 5_000
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Proof that this writer's run holds the lease.
+
+    Args:
+        epoch: grows with every change of owner; sinks refuse a lower one than they have seen.
+        valid_until: UTC end of the lease by the clock that granted it, renewed meanwhile.
+    """
+
+    epoch: int
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of one owner into one table.
+
+    Args:
+        table: where to.
+        mode: how.
+        owner: who writes (`pipeline/step`); a sink keeps one position per owner and table.
+        key: columns that identify a row (`upsert`).
+        window: the window the rows belong to; `append` then replaces what the same owner and window
+            appended before, `replace_window` replaces the window's rows by the table's time column.
+        fence: refuses writers that lost their lease; None for ad-hoc copies.
+    """
+
+    table: Table
+    mode: Mode
+    owner: str
+    key: tuple[str, ...] = ()
+    window: Window | None = None
+    fence: Fence | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a commit stored.
+
+    Args:
+        rows: rows stored (inserted or updated).
+        replaced: rows that were there before and were removed.
+        bytes: bytes handed to the sink, as far as known.
+        rejected: records the sink could not take.
+    """
+
+    rows: int = 0
+    replaced: int = 0
+    bytes: int = 0
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Source(Protocol):
+    """Reads batches of one table."""
+
+    def read(self, window: Window | None, after: Position | None) -> Iterator[Batch]:
+        """Batches of the window (None: all), continuing after a position (None: from the start)."""
+        ...
+
+
+class Writer(Protocol):
+    """Takes the batches of one write; used as: open, write*, then commit or abort, once."""
+
+    def write(self, batch: Batch) -> None: ...
+
+    def commit(self, position: Position | None) -> Written:
+        """Store data and position by the sink's guarantee.
+
+        Raises:
+            Fenced: a newer epoch, or the same sequence, was committed meanwhile.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop what has not been committed; never raises because of an earlier failure."""
+        ...
+
+
+class Sink(Protocol):
+    """Writes batches into one table."""
+
+    def position(self, owner: str) -> Position | None:
+        """What this owner committed last; None if nothing."""
+        ...
+
+    def open(self, write: Write) -> Writer: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `levada doctor`.
+
+    Args:
+        ok: whether it is as it should be.
+        what: what was looked at and found.
+        hint: what to do, where it is not ok.
+    """
+
+    ok: bool
+    what: str
+    hint: str | None = None
+
+
+class Connection(Protocol):
+    """A named endpoint of the project, open until `close`. Opening does no I/O; the first use does."""
+
+    name: str
+
+    def source(self, table: Table, query: Query) -> Source: ...
+
+    def sink(self, table: Table) -> Sink: ...
+
+    def diagnose(self) -> list[Finding]:
+        """Reachability, version, rights, and the least role needed; never raises."""
+        ...
+
+    def close(self) -> None: ...
