@@ -1,0 +1,5 @@
+"""What is emitted while data moves: events and logs. Storing it is the business of `levada.state`."""
+
+from levada.observe.events import Event, Kind, Listener, silence
+
+__all__ = ["Event", "Kind", "Listener", "silence"]
