@@ -1,0 +1,1 @@
+"""MongoDB: connection, source, sink, and the embedded server."""

@@ -1,0 +1,142 @@
+"""A MongoDB connection of a project: one PyMongo client, made at first use."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.uri_parser import parse_uri
+
+from levada.connectors.base import Finding, Query, Sink, Source, Table
+from levada.connectors.mongodb.embedded import EmbeddedServer
+from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.settings import EMBEDDED, MongoSettings, masked
+from levada.errors import ConfigError
+
+Document = dict[str, Any]
+
+
+class MongoConnection:
+    """A named MongoDB endpoint; implements `levada.connectors.base.Connection`.
+
+    Args:
+        name: of the connection in the project file.
+        settings: its settings.
+        root: the project's folder, where an embedded server keeps its data.
+    """
+
+    def __init__(self, name: str, settings: MongoSettings, root: Path) -> None:
+        self.name = name
+        self.settings = settings
+        self._server = EmbeddedServer(root) if settings.embedded else None
+        self._client: MongoClient[Document] | None = None
+        self._nodes: dict[tuple[str, int], MongoClient[Document]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MongoConnection({self.name!r}, {self.describe()!r})"
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        """The client; the first use starts an embedded server, but waits for no other."""
+        with self._lock:
+            if self._client is None:
+                uri = self._server.join() if self._server else self.settings.uri.get_secret_value()
+                with translated(self.name):
+                    self._client = MongoClient(uri, tz_aware=True, **self.settings.options())
+            return self._client
+
+    def node(self, host: str, port: int) -> MongoClient[Document]:
+        """A client of one server of the deployment: cursors live on the server that opened them."""
+        with self._lock:
+            if (host, port) not in self._nodes:
+                options = self.settings.options() | {"directConnection": True}
+                options.pop("replicaSet", None)
+                uri = at_node(self.settings.uri.get_secret_value(), host, port)
+                with translated(self.name):
+                    self._nodes[host, port] = MongoClient(uri, tz_aware=True, **options)
+            return self._nodes[host, port]
+
+    def database(self, name: str | None = None) -> Database[Document]:
+        """A database by name; None means the connection's own.
+
+        Raises:
+            ConfigError: neither the settings nor the URI name one.
+        """
+        return self.client[name or self.default_database()]
+
+    def default_database(self) -> str:
+        """The database of tables that name none."""
+        if self.settings.database:
+            return self.settings.database
+        uri = self.settings.uri.get_secret_value()
+        path = "" if uri == EMBEDDED else uri.partition("://")[2].partition("?")[0].partition("/")[2]
+        if not path:
+            raise ConfigError(
+                f"connection {self.name!r} has no database",
+                where=self.name,
+                hint="add `database: NAME` to it, or write the table as database.collection",
+            )
+        return path
+
+    def namespace(self, table: Table) -> tuple[str, str]:
+        """Database and collection of a table: `collection`, or `database.collection`.
+
+        What comes before the first dot is always the database; write it too where a collection has dots.
+        """
+        database, dot, collection = table.name.partition(".")
+        if not dot:
+            return self.default_database(), table.name
+        return database, collection
+
+    def describe(self) -> str:
+        """The URI without its password."""
+        return masked(self.settings.uri.get_secret_value())
+
+    def source(self, table: Table, query: Query) -> Source:
+        from levada.connectors.mongodb.scan import MongoSource
+
+        return MongoSource(self, table, query)
+
+    def sink(self, table: Table) -> Sink:
+        from levada.connectors.mongodb.sink import MongoSink
+
+        return MongoSink(self, table)
+
+    def diagnose(self) -> list[Finding]:
+        from levada.connectors.mongodb.doctor import diagnose
+
+        return diagnose(self)
+
+    def close(self) -> None:
+        """Close the client, and leave the embedded server: the last one out stops it."""
+        with self._lock:
+            for client in (self._client, *self._nodes.values()):
+                if client is not None:
+                    client.close()
+            self._client = None
+            self._nodes.clear()
+            if self._server:
+                self._server.leave()
+
+
+#: Options of a URI that speak of the deployment, not of a server.
+_OF_DEPLOYMENT = ("replicaset=", "directconnection=", "loadbalanced=", "srv")
+
+
+def at_node(uri: str, host: str, port: int) -> str:
+    """The same URI for one server: credentials and options stay, the list of hosts goes."""
+    scheme, _, rest = uri.partition("://")
+    authority, _, tail = rest.partition("/")
+    path, _, query = tail.partition("?")
+    options = [item for item in query.split("&") if item and not item.lower().startswith(_OF_DEPLOYMENT)]
+    if scheme == "mongodb+srv":
+        given = parse_uri(uri)["options"]
+        options += [f"{key}={given[key]}" for key in ("authSource",) if key in given and key not in query]
+        options += [] if "tls=" in query or "ssl=" in query else ["tls=true"]
+    credentials = authority.rpartition("@")[0]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"mongodb://{credentials + '@' if credentials else ''}{address}/{path}?{'&'.join(options)}"

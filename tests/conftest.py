@@ -1,0 +1,50 @@
+"""Services that tests share. Without a service a test is skipped with the reason; with CI=true it fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from levada.connectors.mongodb.embedded import EmbeddedServer, find_mongod
+from levada.errors import ConfigError
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of one mongod (a one-member replica set) that all workers of this test run share."""
+    try:
+        find_mongod()
+    except ConfigError as error:
+        _missing(str(error))
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    server = EmbeddedServer(root, cache_gb=1.0)
+    yield server.join()
+    server.leave()
+
+
+@pytest.fixture(scope="session")
+def mongo(mongod: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A plain client of the shared mongod, for preparing and looking at data."""
+    with MongoClient(mongod, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """Name of a fresh database on the shared mongod, dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    yield name
+    mongo.drop_database(name)
