@@ -180,7 +180,7 @@ class ProjectFile(Spec):
     _written: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Remember where the values came from: `context` is the place of the file's top and what was written."""
+        """Remember where the values came from: `context` is the top of the file and what was written."""
         if context is not None:
             self._top, self._written = context
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-_PASSWORD = re.compile(r"(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s@]+)(?=@)", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?!\d+[/?])(?P<password>[^\s@]+)(?=@)", re.IGNORECASE
+)
 _SHORT = 4
 
 
