@@ -1,0 +1,203 @@
+"""Runs the checks of one table in as few passes as possible, where the table lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from levada.connectors.base import Connection, Table
+from levada.errors import ConfigError, Fatal, LevadaError
+from levada.quality.rules import KINDS, Facts, Kind, Rule, Verdict
+from levada.windows import Window
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule of a kind, with the name it has in reports."""
+
+    kind: str
+    rule: Any
+
+    @property
+    def name(self) -> str:
+        subject = getattr(self.rule, "column", None) or ",".join(getattr(self.rule, "columns", ()))
+        return f"{self.kind}({subject})" if subject else self.kind
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found.
+
+    Args:
+        value: the measured value; None where nothing could be measured.
+        error: why it could not be evaluated (it then counts as failed).
+        seconds: of the pass that measured it.
+    """
+
+    name: str
+    passed: bool
+    severity: str
+    value: Any
+    threshold: str
+    seconds: float
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rule": self.name,
+            "passed": self.passed,
+            "severity": self.severity,
+            "value": self.value
+            if isinstance(self.value, int | float | str | datetime | None)
+            else str(self.value),
+            "threshold": self.threshold,
+            "seconds": round(self.seconds, 4),
+            "error": self.error,
+        }
+
+
+class Evaluator(Protocol):
+    """Where a table's aggregates are computed."""
+
+    def together(self, checks: Sequence[Check]) -> Mapping[str, Any]:
+        """`rows` and all accumulators of the checks, in one pass."""
+        ...
+
+    def alone(self, check: Check) -> Mapping[str, Any]:
+        """The pass of one check that has its own."""
+        ...
+
+
+def parse(rules: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """`[{row_count: {min: 1}}, ...]` -> checks.
+
+    Raises:
+        ConfigError: an unknown kind, or more than one kind in one rule.
+        pydantic.ValidationError: wrong settings of a kind.
+    """
+    return [_parse_one(rule) for rule in rules]
+
+
+def _parse_one(rule: Mapping[str, Any]) -> Check:
+    if len(rule) != 1:
+        raise ConfigError(f"a rule names exactly one kind, this one has {sorted(rule)}")
+    kind, settings = next(iter(rule.items()))
+    if kind not in KINDS:
+        raise ConfigError(f"unknown check {kind!r}", hint=f"there are: {', '.join(sorted(KINDS))}")
+    return Check(kind, KINDS[kind].rule.model_validate(settings))
+
+
+def run_checks(
+    connection: Connection,
+    table: Table,
+    window: Window | None,
+    checks: Sequence[Check],
+    facts: Facts,
+) -> tuple[list[CheckResult], int | None]:
+    """Run all checks; one that fails or can't be evaluated never hides another.
+
+    Returns:
+        The results in order, and the number of rows looked at (None if even that could not be had).
+
+    Raises:
+        Retriable: the table is out of reach.
+    """
+    evaluator = _evaluator(connection, table, window)
+    shared = [check for check in checks if not _has_own_pass(KINDS[check.kind])]
+    started = time.monotonic()
+    found = evaluator.together(shared)
+    seconds = time.monotonic() - started
+    results = [
+        _judge(check, found, facts, seconds) if check in shared else _run_alone(evaluator, check, facts)
+        for check in checks
+    ]
+    return results, found.get("rows")
+
+
+def _has_own_pass(kind: Kind) -> bool:
+    return kind.stages is not None
+
+
+def _run_alone(evaluator: Evaluator, check: Check, facts: Facts) -> CheckResult:
+    started = time.monotonic()
+    try:
+        found = evaluator.alone(check)
+    except Fatal as error:
+        return _unknown(check, error, time.monotonic() - started)
+    return _judge(check, found, facts, time.monotonic() - started)
+
+
+def _judge(check: Check, found: Mapping[str, Any], facts: Facts, seconds: float) -> CheckResult:
+    rule: Rule = check.rule
+    kind = KINDS[check.kind]
+    try:
+        verdict: Verdict = kind.judge(rule, found, facts)
+    except ConfigError:
+        raise
+    except LevadaError as error:
+        return _unknown(check, error, seconds)
+    return CheckResult(check.name, verdict.passed, rule.severity, verdict.value, kind.limit(rule), seconds)
+
+
+def _unknown(check: Check, error: LevadaError, seconds: float) -> CheckResult:
+    limit = KINDS[check.kind].limit(check.rule)
+    return CheckResult(check.name, False, check.rule.severity, None, limit, seconds, str(error))
+
+
+def _evaluator(connection: Any, table: Table, window: Window | None) -> Evaluator:
+    if hasattr(connection, "aggregate"):
+        return _OnMongo(connection, table, window)
+    if hasattr(connection, "select"):
+        return _OnSql(connection, table, window)
+    raise ConfigError(f"tables of {table.connection} can't be checked", hint="copy them into the lake first")
+
+
+class _OnMongo:
+    """One `$group` for all accumulators, on the server, spilling to disk where it must."""
+
+    def __init__(self, connection: Any, table: Table, window: Window | None) -> None:
+        self._connection, self._table, self._window = connection, table, window
+
+    def together(self, checks: Sequence[Check]) -> Mapping[str, Any]:
+        named: dict[str, Any] = {}
+        for check in checks:
+            named.update(KINDS[check.kind].accumulators(check.rule))
+        fields = {f"a{i}": accumulator for i, accumulator in enumerate(named.values())}
+        group = {"$group": {"_id": None, "rows": {"$sum": 1}, **fields}}
+        document = self._one([group]) or {}
+        found = {name: document.get(f"a{i}") for i, name in enumerate(named)}
+        return {"rows": document.get("rows", 0), **found}
+
+    def alone(self, check: Check) -> Mapping[str, Any]:
+        stages = KINDS[check.kind].stages
+        return {"value": (self._one(stages(check.rule)) or {}).get("value")} if stages else {}
+
+    def _one(self, stages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+        documents: list[Mapping[str, Any]] = self._connection.aggregate(self._table, stages, self._window)
+        return documents[0] if documents else None
+
+
+class _OnSql:
+    """One SELECT for all aggregates over the relation `rows`."""
+
+    def __init__(self, connection: Any, table: Table, window: Window | None) -> None:
+        self._connection, self._table, self._window = connection, table, window
+
+    def together(self, checks: Sequence[Check]) -> Mapping[str, Any]:
+        named: dict[str, str] = {}
+        for check in checks:
+            named.update(KINDS[check.kind].selections(check.rule))
+        columns = "".join(f", {sql} as a{i}" for i, sql in enumerate(named.values()))
+        row = self._one(f"select count(*) as rows{columns} from rows")  # noqa: S608 - names are quoted
+        return {"rows": row["rows"], **{name: row[f"a{i}"] for i, name in enumerate(named)}}
+
+    def alone(self, check: Check) -> Mapping[str, Any]:
+        statement = KINDS[check.kind].statement
+        return self._one(statement(check.rule)) if statement else {}
+
+    def _one(self, sql: str) -> Mapping[str, Any]:
+        rows: list[Mapping[str, Any]] = self._connection.select(self._table, sql, self._window)
+        return rows[0]

@@ -1,0 +1,171 @@
+"""`copy`: rows of one table into another, in any write mode.
+
+Between two tables of one MongoDB an aggregation stays in the server; documents that only pass through keep
+their exact BSON; everything else travels as typed Arrow batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from bson import json_util
+from levada.batches import Batch
+from levada.config import Duration
+from levada.connectors.base import Mode, Query, Table
+from levada.errors import ConfigError
+from levada.positions import Position
+from levada.state import DEFAULT_START, Watermarks
+from levada.steps.base import StepContext, StepResult, StepSettings, Uses
+from levada.steps.delivery import Delivered, Delivery, Target
+from levada.windows import Window
+
+
+class CopySettings(StepSettings):
+    """Settings of `copy`.
+
+    Args:
+        source: address to read from (`from:`).
+        to: address to write to.
+        mode: append, replace, replace_window or upsert.
+        key: columns that identify a row; default: the target table's key.
+        columns, where, filter, pipeline: what to read (see `Query`).
+        window: whether to read the run's window only; default: yes where the run has one and the source
+            table has a time column.
+        since: read what this column says is newer than the last run's watermark (pipelines without windows).
+        lag: how far behind the clock an incremental read ends, so that late commits are not missed.
+        job: name of the watermark; default `pipeline/step`.
+        server_side: leave an aggregation between two collections of one MongoDB to the server.
+    """
+
+    source: str = Field(alias="from")
+    to: str
+    mode: Mode = Mode.APPEND
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    where: str | None = None
+    filter: Mapping[str, Any] = Field(default_factory=dict)
+    pipeline: tuple[Mapping[str, Any], ...] = ()
+    window: bool | None = None
+    since: str | None = None
+    lag: Duration = timedelta(minutes=1)
+    job: str | None = None
+    server_side: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_move_on(self) -> CopySettings:
+        if self.since and self.window:
+            raise ValueError("`since` and `window` exclude each other: a window is already an increment")
+        if self.since and self.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
+            raise ValueError(f"`since` adds to a table, mode {self.mode} would remove the rest; use upsert")
+        return self
+
+
+class CopyStep:
+    """Copies rows from one table to another."""
+
+    settings_model: ClassVar[type[StepSettings]] = CopySettings
+
+    def __init__(self, settings: CopySettings) -> None:
+        self.settings = settings
+
+    def uses(self) -> Uses:
+        return Uses((self.settings.source,), (self.settings.to,))
+
+    def run(self, context: StepContext) -> StepResult:
+        settings = self.settings
+        source = context.tables.table(settings.source)
+        if settings.since:
+            source = replace(source, time=settings.since)
+        delivery = Delivery(context, self._target(context))
+        start = delivery.start()
+        window = self._window(context, source, start)
+        if window is not None and window.start >= context.now and not settings.since:
+            raise ConfigError(f"window {window} lies in the future")
+        delivered = self._move(context, delivery, source, window, start)
+        if settings.since and window and context.store:
+            Watermarks(context.store).set(self._job(context), window.end)
+        return _result(delivered, window)
+
+    def _target(self, context: StepContext) -> Target:
+        table = context.tables.table(self.settings.to)
+        return Target(table, self.settings.mode, self.settings.key or table.key, context.window)
+
+    def _window(self, context: StepContext, source: Table, start: Position) -> Window | None:
+        if self.settings.since:
+            return self._increment(context, start)
+        wanted = self.settings.window
+        if wanted is None:
+            wanted = context.window is not None and source.time is not None
+        if not wanted:
+            return None
+        if source.time is None:
+            raise ConfigError(
+                f"table {source} has no time column, so it has no windows",
+                hint=f"add `{source}: {{time: COLUMN}}` under `tables:`, or `window: false` to the step",
+            )
+        return context.window
+
+    def _increment(self, context: StepContext, start: Position) -> Window:
+        known = start.parts.get("")
+        if known is None and context.store:
+            known = Watermarks(context.store).get(self._job(context))
+        first = known if isinstance(known, datetime) else _moment(known)
+        return Window(first, max(context.now - self.settings.lag, first + timedelta(milliseconds=1)))
+
+    def _job(self, context: StepContext) -> str:
+        return self.settings.job or context.owner
+
+    def _move(
+        self,
+        context: StepContext,
+        delivery: Delivery,
+        source: Table,
+        window: Window | None,
+        start: Position,
+    ) -> Delivered:
+        settings = self.settings
+        query = Query(settings.columns, settings.where, settings.filter, settings.pipeline)
+        target = delivery.write.table
+        merge = getattr(delivery.sink, "merge_pipeline", None)
+        if merge and settings.pipeline and settings.server_side and source.connection == target.connection:
+            reached = _reached(start, window) if settings.since else start
+            return delivery.commit(
+                reached, lambda position: merge(delivery.write, source, query, window, position)
+            )
+        exact = _is_mongodb(context, source) and _is_mongodb(context, target)
+        reader = context.tables.connection(source.connection).source(source, replace(query, canonical=exact))
+        batches: Iterable[Batch] = reader.read(window, None)
+        if settings.since:
+            start = _reached(start, window)
+        return delivery.deliver(batches, start)
+
+
+def _is_mongodb(context: StepContext, table: Table) -> bool:
+    return getattr(context.tables.connection(table.connection), "kind", None) == "mongodb"
+
+
+def _moment(stored: Any) -> datetime:
+    if stored is None:
+        return DEFAULT_START
+    moment: datetime = json_util.loads(json_util.dumps(stored))
+    return moment
+
+
+def _reached(start: Position, window: Window | None) -> Position:
+    if window is None:
+        return start
+    return start.merge(Position({"": {"$date": f"{window.end:%Y-%m-%dT%H:%M:%S.%f}Z"}}))
+
+
+def _result(delivered: Delivered, window: Window | None) -> StepResult:
+    written = delivered.written
+    values: dict[str, Any] = {"replaced": written.replaced, "quarantined": delivered.quarantined}
+    if window:
+        values["window"] = str(window)
+    note = f"{delivered.quarantined} to quarantine" if delivered.quarantined else None
+    return StepResult(written.rows, written.bytes, values, note)

@@ -1,0 +1,135 @@
+"""Moves batches into a sink under the commit protocol: announce, commit data and position, confirm.
+
+A process killed between any two of these leaves a state that the next run understands
+(see `levada.state.positions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from levada.batches import Batch, Rejected
+from levada.connectors.base import Mode, Sink, Table, Write, Writer, Written
+from levada.positions import Position
+from levada.state import Positions, Quarantine, reconcile
+from levada.steps.base import StepContext
+from levada.windows import Window
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a step writes to, and how."""
+
+    table: Table
+    mode: Mode
+    key: tuple[str, ...] = ()
+    window: Window | None = None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What was stored, and the position it was stored with."""
+
+    written: Written
+    position: Position
+    quarantined: int = 0
+
+
+class Delivery:
+    """One step's writing into one table.
+
+    Args:
+        context: of the step.
+        target: the table and the mode.
+    """
+
+    def __init__(self, context: StepContext, target: Target) -> None:
+        self._context = context
+        self._target = target
+        self._positions = Positions(context.store) if context.store else None
+        self.sink: Sink = context.tables.connection(target.table.connection).sink(target.table)
+
+    def start(self) -> Position:
+        """Where to go on from; its sequence is the last one used.
+
+        Raises:
+            PositionLost: ledger and sink can't both be right.
+        """
+        if self._positions is None:
+            return Position()
+        owner, table = self._context.owner, str(self._target.table)
+        return reconcile(
+            self._positions.entry(owner, table),
+            self.sink.position(owner),
+            on_lost=self._context.on_lost,
+            where=f"{owner} -> {table}",
+        )
+
+    @property
+    def write(self) -> Write:
+        return Write(
+            table=self._target.table,
+            mode=self._target.mode,
+            owner=self._context.owner,
+            key=self._target.key,
+            window=self._target.window,
+            fence=self._context.fence(),
+        )
+
+    def deliver(self, batches: Iterable[Batch], start: Position) -> Delivered:
+        """Write the batches and commit them with the position after `start`."""
+        writer = self.sink.open(self.write)
+        return self._finish(writer, self._fill(writer, batches), start)
+
+    def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:
+        """Run a write that the sink does by itself, under the same protocol.
+
+        Args:
+            start: as returned by `start`.
+            call: given the position to store, writes it with the data.
+        """
+        position = start.numbered(start.sequence + 1)
+        self._announce(position)
+        written = call(position if self._positions else None)
+        return self._confirm(written, position, 0)
+
+    def _fill(self, writer: Writer, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._context.check_stop()
+            if batch.data.num_rows:
+                writer.write(batch)
+                self._context.progress(batch.data.num_rows, batch.data.nbytes)
+            yield batch
+
+    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
+        reached, quarantined = start, 0
+        try:
+            for batch in filled:
+                quarantined += self._quarantine(batch.rejected)
+                reached = reached.merge(batch.position) if batch.position else reached
+            self._context.check_stop()
+            position = reached.numbered(start.sequence + 1)
+            self._announce(position)
+            written = writer.commit(position if self._positions else None)
+        except BaseException:
+            writer.abort()
+            raise
+        return self._confirm(written, position, quarantined)
+
+    def _announce(self, position: Position) -> None:
+        if self._positions:
+            self._positions.announce(self._context.owner, str(self._target.table), position.sequence)
+
+    def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
+        quarantined += self._quarantine(written.rejected)
+        if self._positions:
+            self._positions.confirm(self._context.owner, str(self._target.table), position)
+        return Delivered(written, position, quarantined)
+
+    def _quarantine(self, rejected: tuple[Rejected, ...]) -> int:
+        if rejected and self._context.store:
+            Quarantine(self._context.store).add(
+                rejected, table=str(self._target.table), run=self._context.run, step=self._context.step
+            )
+        return len(rejected)

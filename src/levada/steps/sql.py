@@ -1,0 +1,115 @@
+"""`sql`: the result of a SELECT into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from levada.batches import Batch
+from levada.connectors.base import Mode, Query
+from levada.engines import Input, Statement, addresses, read_statement
+from levada.errors import ConfigError
+from levada.steps.base import StepContext, StepResult, StepSettings, Uses
+from levada.steps.delivery import Delivered, Delivery, Target
+from levada.types import BSON_KEY
+
+
+class SqlSettings(StepSettings):
+    """Settings of `sql`.
+
+    Args:
+        engine: where it computes.
+        select: one SELECT; tables are written `connection.table`, and `$window_start`, `$window_end`, `$now`
+            and `$run` stand for the run's values. A table bounded by
+            `time >= $window_start and time < $window_end` is read for that window only.
+        to: address the rows go to.
+        mode: append, replace, replace_window or upsert.
+        key: columns that identify a row; default: the target table's key.
+        types: BSON types of result columns that are not taken unchanged from a table, such as
+            `{customer_ref: objectId}`.
+        memory_limit: DuckDB's, for example `4GB`.
+    """
+
+    engine: Literal["duckdb"] = "duckdb"
+    select: str
+    to: str
+    mode: Mode = Mode.REPLACE
+    key: tuple[str, ...] = ()
+    types: Mapping[str, str] = Field(default_factory=dict)
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
+
+
+class SqlStep:
+    """Writes the result of a SELECT."""
+
+    settings_model: ClassVar[type[StepSettings]] = SqlSettings
+
+    def __init__(self, settings: SqlSettings) -> None:
+        self.settings = settings
+
+    def uses(self) -> Uses:
+        return Uses(addresses(self.settings.select), (self.settings.to,))
+
+    def run(self, context: StepContext) -> StepResult:
+        table = context.tables.table(self.settings.to)
+        target = Target(table, self.settings.mode, self.settings.key or table.key, context.window)
+        delivery = Delivery(context, target)
+        start = delivery.start()
+        statement = read_statement(self.settings.select, context.tables.table)
+        delivered = self._deliver(context, delivery, statement, start)
+        written = delivered.written
+        values = {"replaced": written.replaced, "quarantined": delivered.quarantined}
+        return StepResult(written.rows, written.bytes, values)
+
+    def _deliver(
+        self, context: StepContext, delivery: Delivery, statement: Statement, start: Any
+    ) -> Delivered:
+        from levada.engines.duckdb import Widened
+
+        try:
+            return delivery.deliver(self._batches(context, statement, whole=False), start)
+        except Widened:
+            return delivery.deliver(self._batches(context, statement, whole=True), start)
+
+    def _batches(self, context: StepContext, statement: Statement, *, whole: bool) -> Iterator[Batch]:
+        from levada.engines.duckdb import select
+
+        def read(item: Input) -> Iterator[Batch]:
+            connection = context.tables.connection(item.table.connection)
+            query = Query(columns=tuple(sorted(item.columns or ())))
+            yield from connection.source(item.table, query).read(
+                context.window if item.windowed else None, None
+            )
+
+        parameters = _parameters(context, statement)
+        found = select(statement, read, parameters, whole=whole, memory_limit=self.settings.memory_limit)
+        for batch in found:
+            yield Batch(_typed(batch, self.settings.types))
+
+
+def _parameters(context: StepContext, statement: Statement) -> dict[str, Any]:
+    window = context.window
+    if window is None and statement.parameters & {"window_start", "window_end"}:
+        raise ConfigError(
+            "the SQL uses $window_start or $window_end, but this pipeline has no window",
+            hint="add `window: day` to the pipeline",
+        )
+    return {
+        "window_start": window and window.start,
+        "window_end": window and window.end,
+        "now": context.now,
+        "run": context.run,
+    }
+
+
+def _typed(batch: pa.RecordBatch, types: Mapping[str, str]) -> pa.RecordBatch:
+    if unknown := sorted(set(types).difference(batch.schema.names)):
+        raise ConfigError(f"`types` names columns the SELECT does not have: {', '.join(unknown)}")
+    fields = [
+        field.with_metadata({BSON_KEY: types[field.name].encode()}) if field.name in types else field
+        for field in batch.schema
+    ]
+    return pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields))
