@@ -144,7 +144,7 @@ def test_moves_to_another_port_when_its_own_is_taken(server: EmbeddedServer) -> 
     server.join()
     port = server.port
     assert port is not None
-    server.leave()
+    assert server.leave()
     with socket.create_server(("127.0.0.1", port)), MongoClient(server.join()) as client:
         assert server.port != port
         config = client.admin.command("replSetGetConfig")["config"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
 
 from levada.errors import ConfigError, Fatal
 
@@ -200,14 +200,15 @@ def _line(member: socket.socket) -> dict[str, Any]:
 
 
 def _tail(log: Path, lines: int) -> list[str]:
-    """The last messages of a mongod log, without their JSON."""
+    """The last errors of a mongod log, else its last messages, without their JSON."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16_384))
-            last = file.read().decode(errors="replace").splitlines()[-lines:]
+            file.seek(max(0, log.stat().st_size - 65_536))
+            last = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [_message(line) for line in last]
+    bad = [line for line in last if '"s":"E"' in line or '"s":"F"' in line]
+    return [_message(line) for line in (bad or last)[-lines:]]
 
 
 def _message(line: str) -> str:
@@ -227,10 +228,10 @@ def _ready(uri: str, pid: int, port: int, deadline: float) -> bool:
                 if client.admin.command("hello").get("isWritablePrimary"):
                     return _same_process(client, pid)
                 _configure(client, f"127.0.0.1:{port}")
-            except OperationFailure:
-                pass  # elections pass through states that answer with errors
-            except PyMongoError:
+            except ServerSelectionTimeoutError:
                 return False
+            except (OperationFailure, AutoReconnect):
+                pass  # on the way to a primary some commands fail and connections are cut
             time.sleep(0.01)
     return False
 

@@ -15,9 +15,11 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -48,14 +50,27 @@ class Server:
             self.pid = int(known["pid"])
             return None if self._accepts(STOP_SECONDS) else "the running mongod accepts no connections"
         for _ in range(5):
-            self.port = free_port(self.port)
-            code = self._spawn()
+            configured, self.port = self.port, free_port(self.port)
+            code = self._move() if configured not in (0, self.port) else None
+            code = self._spawn(self._command) if code is None else code
             if code is None:
                 return None
             if code != ADDRESS_IN_USE:
                 return f"mongod ended with exit code {code}"
-            self.port = 0
+            self.port = configured
         return "no free port on 127.0.0.1"
+
+    def _move(self) -> int | None:
+        """Write the new address into the replica set's configuration, as MongoDB documents it: standalone.
+
+        A member that is not at its configured address asks whoever is there now, for up to 30 s.
+        """
+        at = self._command.index("--replSet")
+        code = self._spawn(self._command[:at] + self._command[at + 2 :])
+        if code is None:
+            set_member_address(self.port)
+            self.stop()
+        return code
 
     def alive(self) -> bool:
         return self.pid > 0 and running(self.pid)
@@ -67,9 +82,10 @@ class Server:
             return {}
         return known if isinstance(known, dict) and "pid" in known else {}
 
-    def _spawn(self) -> int | None:
+    def _spawn(self, command: list[str]) -> int | None:
+        """Start mongod; returns its exit code, or None once it accepts connections."""
         child = subprocess.Popen(
-            [*self._command, "--port", str(self.port)],
+            [*command, "--port", str(self.port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -193,9 +209,36 @@ def say(user: socket.socket, message: dict[str, object]) -> None:
         user.sendall(json.dumps(message).encode() + b"\n")
 
 
+def set_member_address(port: int) -> None:
+    """Update `local.system.replset` of a standalone mongod, by one OP_MSG (MongoDB wire protocol)."""
+    change = _document(_text("members.0.host", f"127.0.0.1:{port}"))
+    statement = _document(_nested("q", _document()), _nested("u", _document(_nested("$set", change))))
+    statements = _nested("updates", _document(_nested("0", statement)), kind=b"\x04")
+    command = _document(_text("update", "system.replset"), statements, _text("$db", "local"))
+    message = struct.pack("<iiiiiB", 21 + len(command), 1, 0, 2013, 0, 0) + command
+    with socket.create_connection(("127.0.0.1", port), START_SECONDS) as connection:
+        connection.sendall(message)
+        connection.recv(4096)
+
+
+def _document(*elements: bytes) -> bytes:
+    body = b"".join(elements) + b"\0"
+    return struct.pack("<i", len(body) + 4) + body
+
+
+def _text(name: str, value: str) -> bytes:
+    data = value.encode() + b"\0"
+    return b"\x02" + name.encode() + b"\0" + struct.pack("<i", len(data)) + data
+
+
+def _nested(name: str, document: bytes, kind: bytes = b"\x03") -> bytes:
+    return kind + name.encode() + b"\0" + document
+
+
 def free_port(wanted: int) -> int:
-    """`wanted` if nobody listens there, else any free port of 127.0.0.1."""
-    for port in (wanted, 0):
+    """`wanted` if nobody listens there, else one below the ports that outgoing connections get."""
+    others = random.sample(range(20_000, 32_768), 20)
+    for port in (wanted or others[0], *others, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
