@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 import tenacity
 
@@ -84,7 +84,7 @@ class CircuitBreaker:
     """Stops calling what keeps failing, and probes it again after a while.
 
     Closed: calls pass. Open, after `failures` failures in a row: calls raise `CircuitOpen` at once.
-    Half-open, after `cooldown` seconds: one call passes; its success closes the breaker, a failure reopens it.
+    Half-open, after `cooldown` seconds: one call passes; success closes it, failure reopens it.
     Thread-safe. Use it as a decorator, by `call`, or as a context manager.
 
     Args:
@@ -159,16 +159,26 @@ class CircuitBreaker:
         return "half-open" if self._clock() - self._opened_at >= self._cooldown else "open"
 
 
+@overload
+def log_execution(function: Callable[P, T]) -> Callable[P, T]: ...
+@overload
 def log_execution(
-    function: Callable[P, T] | None = None, *, name: str | None = None, logger: logging.Logger = _log
-) -> Callable[..., object]:
+    *, name: str | None = None, logger: logging.Logger = _log
+) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def log_execution(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, logger: logging.Logger = _log
+) -> Callable[..., Any]:
     """Log the start, the duration and the failure of a call.
 
     Works bare (`@log_execution`) and with arguments (`@log_execution(name="nightly load")`). The error is
     logged in one line and raised unchanged; only its type and message are logged, never the arguments.
     """
     if function is None:
-        return lambda inner: log_execution(inner, name=name, logger=logger)
+        return functools.partial(_logged, name=name, logger=logger)
+    return _logged(function, name=name, logger=logger)
+
+
+def _logged(function: Callable[P, T], *, name: str | None, logger: logging.Logger) -> Callable[P, T]:
     label = name or function.__qualname__
 
     @functools.wraps(function)

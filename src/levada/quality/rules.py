@@ -40,7 +40,8 @@ class RowCount(Rule):
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> RowCount:
-        return _bounded(self)
+        _require_bound(self.min, self.max)
+        return self
 
 
 class NullRate(Rule):
@@ -65,13 +66,13 @@ class Ratio(Rule):
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Ratio:
-        return _bounded(self)
+        _require_bound(self.min, self.max)
+        return self
 
 
-def _bounded(rule: Any) -> Any:
-    if rule.min is None and rule.max is None:
+def _require_bound(low: float | None, high: float | None) -> None:
+    if low is None and high is None:
         raise ValueError("give `min`, `max` or both")
-    return rule
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class Verdict:
     passed: bool
 
 
+def _nothing(_: Any) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of check.
@@ -112,9 +117,9 @@ class Kind:
     rule: type[Rule]
     judge: Callable[[Any, Mapping[str, Any], Facts], Verdict]
     limit: Callable[[Any], str]
-    accumulators: Callable[[Any], Mapping[str, Any]] = lambda rule: {}
+    accumulators: Callable[[Any], Mapping[str, Any]] = _nothing
     stages: Callable[[Any], list[dict[str, Any]]] | None = None
-    selections: Callable[[Any], Mapping[str, str]] = lambda rule: {}
+    selections: Callable[[Any], Mapping[str, str]] = _nothing
     statement: Callable[[Any], str] | None = None
 
 

@@ -46,13 +46,12 @@ class CheckResult:
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        plain = isinstance(self.value, int | float | str | datetime | None)
         return {
             "rule": self.name,
             "passed": self.passed,
             "severity": self.severity,
-            "value": self.value
-            if isinstance(self.value, int | float | str | datetime | None)
-            else str(self.value),
+            "value": self.value if plain else str(self.value),
             "threshold": self.threshold,
             "seconds": round(self.seconds, 4),
             "error": self.error,

@@ -37,6 +37,14 @@ class Tables(Protocol):
     def connection(self, name: str) -> Connection: ...
 
 
+def _no_fence() -> None:
+    return None
+
+
+def _no_progress(_rows: int, _size: int) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class StepContext:
     """What a step is given.
@@ -64,9 +72,9 @@ class StepContext:
     window: Window | None
     now: datetime
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    fence: Callable[[], Fence | None] = lambda: None
+    fence: Callable[[], Fence | None] = _no_fence
     stop: threading.Event = field(default_factory=threading.Event)
-    progress: Callable[[int, int], None] = lambda rows, size: None
+    progress: Callable[[int, int], None] = _no_progress
     on_lost: OnLost = OnLost.FAIL
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query
@@ -40,6 +40,15 @@ class SqlSettings(StepSettings):
     key: tuple[str, ...] = ()
     types: Mapping[str, str] = Field(default_factory=dict)
     memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
+
+    @field_validator("select")
+    @classmethod
+    def _is_one_select(cls, select: str) -> str:
+        try:
+            addresses(select)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return select
 
 
 class SqlStep:
