@@ -68,7 +68,7 @@ def test_a_connection_has_the_fields_of_its_type(schema: dict[str, Any]) -> None
         option["properties"]["type"]["const"]: option for option in schema["$defs"]["ConnectionSpec"]["oneOf"]
     }
     assert set(by_type["mongodb"]["properties"]) == {"type", "uri", "inner"}
-    assert by_type["lake"]["required"] == ["type", "path"]
+    assert by_type["lake"]["required"] == ["path", "type"]
     assert by_type["lake"]["additionalProperties"] is False
 
 

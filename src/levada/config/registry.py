@@ -100,5 +100,6 @@ def _missing(target: str, error: ImportError) -> ConfigError:
     driver = (error.name or "").split(".")[0]
     if driver in DRIVERS:
         return ConfigError(f"{target} needs {driver}", hint=f"pip install {DRIVERS[driver]}")
-    hint = f"the module {driver} is missing" if driver else "reinstall the distribution it belongs to"
+    missing = isinstance(error, ModuleNotFoundError) and driver not in ("", "levada")
+    hint = f"pip install what holds the module {driver}" if missing else "reinstall what it belongs to"
     return ConfigError(f"can't import {target}: {error}", hint=hint)

@@ -58,8 +58,8 @@ def _connection(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **settings,
         "type": "object",
-        "properties": {"type": {"const": kind}, **settings.get("properties", {})},
-        "required": ["type", *settings.get("required", [])],
+        "properties": {**settings.get("properties", {}), "type": {"const": kind}},
+        "required": sorted({"type", *settings.get("required", [])}),
     }
 
 
