@@ -69,7 +69,7 @@ def test_what_is_shown_of_a_file_holds_no_value_of_the_environment(project: Load
     uri = "mongodb://root:hunter2@db.example/"
     file = project(env={"SHOP_MONGODB_URI": uri})
     assert file.connections["shop"].settings["uri"] == uri
-    shown = file.secrets.mask(json.dumps(file.written)) + repr(file) + str(file) + repr(file.secrets)
+    shown = json.dumps(file.written) + repr(file) + str(file) + repr(file.secrets)
     assert "hunter2" not in shown
     assert "${SHOP_MONGODB_URI:-embedded}" in shown
 
@@ -97,9 +97,32 @@ def test_an_error_does_not_repeat_a_secret(project: Loader) -> None:
     ],
 )
 def test_secrets_and_passwords_in_urls_are_masked(text: str, shown: str) -> None:
-    secrets = Secrets({"mongodb://u:p%40ss@h/": "URI", "abc": "S", " ": "BLANK"})
+    secrets = Secrets({"mongodb://u:p%40ss@h/": "${URI}", "abc": "${S}", " ": "${BLANK}"})
     assert secrets.mask(text) == shown
 
 
 def test_the_longer_of_two_secrets_is_masked_first() -> None:
-    assert Secrets({"hunter": "A", "hunter2": "B"}).mask("hunter2 hunter") == "${B} ${A}"
+    assert Secrets({"hunter": "A", "hunter2": "B"}).mask("hunter2 hunter") == "B A"
+
+
+def test_a_literal_password_is_hidden_wherever_it_would_appear(project: Loader) -> None:
+    file = project(
+        """\
+        name: x
+        connections:
+          db: {type: mongodb, password: hunter2, username: root}
+          lake: {type: lake, storage_options: {AWS_SECRET_ACCESS_KEY: "${KEY:-fallback}", region: eu}}
+          up: {type: mongodb, uri: "mongodb://root:swordfish@h/"}
+          odd: {type: lake, token: 12345}
+        tables: {db.t: {key: [id]}}
+        """
+    )
+    shown = file.written
+    assert shown["connections"] == {
+        "db": {"type": "mongodb", "password": "***", "username": "root"},
+        "lake": {"type": "lake", "storage_options": {"AWS_SECRET_ACCESS_KEY": "${KEY}", "region": "eu"}},
+        "up": {"type": "mongodb", "uri": "mongodb://root:***@h/"},
+        "odd": {"type": "lake", "token": "***"},
+    }
+    assert shown["tables"] == {"db.t": {"key": ["id"]}}
+    assert file.secrets.mask("hunter2, fallback and 12345 are refused") == "***, *** and *** are refused"

@@ -20,7 +20,7 @@ def interpolate(value: Any, env: Mapping[str, str], place: Place) -> tuple[Any, 
     """Replace the references in every text of a tree of mappings, lists and scalars.
 
     Returns:
-        The new tree, and the values that came from the environment: value -> variable's name.
+        The new tree, and the values that came from the environment: value -> `${NAME}`.
 
     Raises:
         ConfigError: a variable without a default is missing, or a reference is malformed.
@@ -51,7 +51,7 @@ def _text(text: str, env: Mapping[str, str], place: Place, found: dict[str, str]
             )
         name = body["name"]
         if env.get(name):
-            found[env[name]] = name
+            found[env[name]] = f"${{{name}}}"
             return env[name]
         if body["default"] is None:
             state = "is empty" if name in env else "is not set"

@@ -14,7 +14,7 @@ from levada.config.interpolate import interpolate
 from levada.config.model import ProjectFile
 from levada.config.places import fault
 from levada.config.references import check_references, resolved_state
-from levada.config.secrets import Secrets
+from levada.config.secrets import Secrets, literals
 from levada.config.validate import problems
 
 
@@ -30,7 +30,7 @@ def load(path: Path, env: Mapping[str, str]) -> ProjectFile:
     """
     written, top = parse(read(path), path)
     values, found = interpolate(written, env, top)
-    top = replace(top, secrets=Secrets(found))
+    top = replace(top, secrets=Secrets({**literals(values.get("connections")), **found}))
     try:
         project = ProjectFile.model_validate(values, context=(top, written))
     except ValidationError as error:

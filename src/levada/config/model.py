@@ -200,9 +200,10 @@ class ProjectFile(Spec):
         return self._top.secrets
 
     @property
-    def written(self) -> Mapping[str, Any]:
-        """The file's values as written, `${NAME}` not yet replaced: safe to print after `secrets.mask`."""
-        return self._written
+    def written(self) -> dict[str, Any]:
+        """The file's values as written (`${NAME}` not replaced) with passwords hidden: safe to print."""
+        shown: dict[str, Any] = self.secrets.redact(self._written)
+        return shown
 
     def place(self, *path: str | int) -> Place:
         """The place of a field, for errors: `place("pipelines", "daily", "steps", "extract", "copy")`."""

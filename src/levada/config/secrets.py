@@ -1,15 +1,20 @@
-"""Values that came from the environment, remembered so that they are never printed."""
+"""Values that must not be printed: what came from the environment, and what password fields hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
-_PASSWORD = re.compile(
-    r"(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?!\d+[/?])(?P<password>[^\s@]+)(?=@)", re.IGNORECASE
+HIDDEN = "***"
+_URL = r"(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?!\d+[/?])(?P<password>[^\s@]+)(?=@)"
+_PASSWORD = re.compile(_URL, re.IGNORECASE)
+_SENSITIVE = re.compile(
+    r"passw|pwd|secret|token|credential|(api|access|private|account)[_-]?key", re.IGNORECASE
 )
+_REFERENCES = re.compile(r"(?<!\$)\$\{\w+")
 _SHORT = 4
 
 
@@ -18,7 +23,7 @@ class Secrets:
     """Secret values and what to print in their place.
 
     Args:
-        values: secret -> the name of the environment variable that held it.
+        values: secret -> its stand-in, such as `${SHOP_PASSWORD}`.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -27,28 +32,63 @@ class Secrets:
         return f"Secrets({len(self.values)})"
 
     def mask(self, text: str) -> str:
-        """The text with `${NAME}` where a secret stood, and `***` for any other password in a URL.
+        """The text with stand-ins where secrets stood, and `***` for any other password in a URL.
 
         Secrets under four characters are replaced only where they stand alone.
         """
-        for secret, name in sorted(self._forms(), key=lambda form: -len(form[0])):
+        for secret, stand_in in sorted(self._forms(), key=lambda form: -len(form[0])):
             pattern = re.escape(secret)
             if len(secret) < _SHORT:
                 pattern = rf"(?<!\w){pattern}(?!\w)"
-            text = re.sub(pattern, lambda _, name=name: f"${{{name}}}", text)  # type: ignore[misc]
+            text = re.sub(pattern, stand_in.replace("\\", r"\\"), text)
         return _PASSWORD.sub(_hide_password, text)
+
+    def redact(self, value: Any) -> Any:
+        """A tree of mappings and lists with its texts masked and its password fields hidden, for printing."""
+        if isinstance(value, Mapping):
+            return {
+                key: _hidden(item) if sensitive(key) else self.redact(item) for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self.redact(item) for item in value]
+        return self.mask(value) if isinstance(value, str) else value
 
     def _forms(self) -> Iterator[tuple[str, str]]:
         """Each secret, and the password inside one that is a URL: drivers print it alone."""
-        for secret, name in self.values.items():
+        for secret, stand_in in self.values.items():
             if not secret.strip():
                 continue
-            yield secret, name
+            yield secret, stand_in
             for match in _PASSWORD.finditer(secret):
-                yield match["password"], name
-                yield unquote(match["password"]), name
+                yield match["password"], stand_in
+                yield unquote(match["password"]), stand_in
+
+
+def sensitive(name: str) -> bool:
+    """Whether a field of this name holds a secret."""
+    return bool(_SENSITIVE.search(name))
+
+
+def literals(value: Any, *, inside: bool = False) -> dict[str, str]:
+    """The texts that stand in password fields of a tree: text -> `***`."""
+    if isinstance(value, Mapping):
+        pairs = [(item, inside or sensitive(key)) for key, item in value.items()]
+    elif isinstance(value, list):
+        pairs = [(item, inside) for item in value]
+    else:
+        return {str(value): HIDDEN} if inside and isinstance(value, str | int | float) else {}
+    found: dict[str, str] = {}
+    for item, hidden in pairs:
+        found.update(literals(item, inside=hidden))
+    return found
+
+
+def _hidden(value: Any) -> str:
+    """References to the environment without their defaults, or `***`."""
+    names = _REFERENCES.findall(value) if isinstance(value, str) else []
+    return "".join(f"{name}}}" for name in names) or HIDDEN
 
 
 def _hide_password(match: re.Match[str]) -> str:
     known = match["password"].startswith("${")
-    return match[0] if known else f"{match['user']}***"
+    return match[0] if known else f"{match['user']}{HIDDEN}"
