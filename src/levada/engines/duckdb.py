@@ -8,6 +8,7 @@ over with the inputs read whole first.
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -16,9 +17,10 @@ import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch
+from levada.connectors.spool import Spool
 from levada.engines.statement import Input, Statement
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
-from levada.types import cast, widen
+from levada.types import BSON, cast, widen
 
 Reader = Callable[[Input], Iterable[Batch]]
 
@@ -55,13 +57,16 @@ def select(
     """
     inputs = [_Relation(item, read, whole=whole) for item in statement.inputs.values()]
     config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    with closing(duckdb.connect(":memory:", config=config)) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="levada-duckdb-") as folder,
+        closing(duckdb.connect(":memory:", config={**config, "temp_directory": folder})) as connection,
+    ):
         try:
             connection.execute("set TimeZone = 'UTC'")
             if memory_limit:
                 connection.execute(f"set memory_limit = '{memory_limit}'")
             for relation in inputs:
-                connection.register(relation.alias, relation.open())
+                relation.register(connection)
             used = {name: parameters[name] for name in statement.parameters}
             origin = _origin_fields(statement, {relation.address: relation.schema for relation in inputs})
             for batch in _result(connection, statement.sql, used):
@@ -85,9 +90,24 @@ class _Relation:
         self._batches = iter(read(item))
         self._whole = whole or item.mentions != 1
 
-    def open(self) -> pa.RecordBatchReader | pa.Table:
-        if self._whole:
-            return self._table()
+    def register(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the input known to DuckDB: as a stream, or as a table that can be scanned again."""
+        if not self._whole:
+            connection.register(self.alias, self._reader())
+            return
+        spool = Spool()
+        try:
+            for batch in self._batches:
+                spool.add(batch.data)
+            self.schema = self._complete(spool.schema or pa.schema([]))
+            rows = pa.RecordBatchReader.from_batches(self.schema, spool.batches(self.schema))
+            connection.register("rows", rows)
+            connection.execute(f'create temp table "{self.alias}" as select * from rows')  # noqa: S608
+            connection.unregister("rows")
+        finally:
+            spool.close()
+
+    def _reader(self) -> pa.RecordBatchReader:
         first = next((batch for batch in self._batches if batch.data.num_columns), None)
         self.schema = self._complete(first.data.schema if first else pa.schema([]))
         chained = itertools.chain([first] if first else [], self._batches)
@@ -97,15 +117,6 @@ class _Relation:
         close = getattr(self._batches, "close", None)
         if close:
             close()
-
-    def _table(self) -> pa.Table:
-        held: list[pa.RecordBatch] = []
-        schema = pa.schema([])
-        for batch in self._batches:
-            schema = widen(schema, batch.data.schema)
-            held.append(batch.data)
-        self.schema = self._complete(schema)
-        return pa.Table.from_batches([cast(batch, self.schema) for batch in held], self.schema)
 
     def _stream(self, batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
         try:
@@ -144,13 +155,15 @@ def _origin_fields(statement: Statement, schemas: Mapping[str, pa.Schema]) -> di
     for name, (address, column) in statement.origins.items():
         schema = schemas.get(address)
         if schema is not None and column in schema.names:
-            found[name] = schema.field(column)
+            field = schema.field(column)
+            label = (field.metadata or {}).get(BSON)
+            found[name] = pa.field(name, field.type, metadata={BSON: label} if label else None)
     return found
 
 
 def _restore(batch: pa.RecordBatch, origin: Mapping[str, pa.Field]) -> pa.RecordBatch:
     """Give columns that come unchanged from an input their type and metadata back (ObjectId, ms, ...)."""
-    fields = [origin.get(field.name, field).with_name(field.name) for field in batch.schema]
+    fields = [origin.get(field.name, field) for field in batch.schema]
     columns = []
     for index, (column, field) in enumerate(zip(batch.columns, fields, strict=True)):
         if pa.types.is_null(field.type):

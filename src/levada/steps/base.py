@@ -41,7 +41,7 @@ def _no_fence() -> None:
     return None
 
 
-def _no_progress(_rows: int, _size: int) -> None:
+def no_progress(_rows: int, _size: int) -> None:
     return None
 
 
@@ -74,7 +74,7 @@ class StepContext:
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fence: Callable[[], Fence | None] = _no_fence
     stop: threading.Event = field(default_factory=threading.Event)
-    progress: Callable[[int, int], None] = _no_progress
+    progress: Callable[[int, int], None] = no_progress
     on_lost: OnLost = OnLost.FAIL
 
     @property

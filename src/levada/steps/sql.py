@@ -14,7 +14,7 @@ from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivered, Delivery, Target
-from levada.types import BSON_KEY
+from levada.types import BSON
 
 
 class SqlSettings(StepSettings):
@@ -22,7 +22,7 @@ class SqlSettings(StepSettings):
 
     Args:
         engine: where it computes.
-        select: one SELECT; tables are written `connection.table`, and `$window_start`, `$window_end`, `$now`
+        query: one SELECT; tables are written `connection.table`, and `$window_start`, `$window_end`, `$now`
             and `$run` stand for the run's values. A table bounded by
             `time >= $window_start and time < $window_end` is read for that window only.
         to: address the rows go to.
@@ -34,21 +34,21 @@ class SqlSettings(StepSettings):
     """
 
     engine: Literal["duckdb"] = "duckdb"
-    select: str
+    query: str
     to: str
     mode: Mode = Mode.REPLACE
     key: tuple[str, ...] = ()
     types: Mapping[str, str] = Field(default_factory=dict)
     memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
 
-    @field_validator("select")
+    @field_validator("query")
     @classmethod
-    def _is_one_select(cls, select: str) -> str:
+    def _is_one_select(cls, query: str) -> str:
         try:
-            addresses(select)
+            addresses(query)
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        return select
+        return query
 
 
 class SqlStep:
@@ -60,14 +60,14 @@ class SqlStep:
         self.settings = settings
 
     def uses(self) -> Uses:
-        return Uses(addresses(self.settings.select), (self.settings.to,))
+        return Uses(addresses(self.settings.query), (self.settings.to,))
 
     def run(self, context: StepContext) -> StepResult:
         table = context.tables.table(self.settings.to)
         target = Target(table, self.settings.mode, self.settings.key or table.key, context.window)
         delivery = Delivery(context, target)
         start = delivery.start()
-        statement = read_statement(self.settings.select, context.tables.table)
+        statement = read_statement(self.settings.query, context.tables.table)
         delivered = self._deliver(context, delivery, statement, start)
         written = delivered.written
         values = {"replaced": written.replaced, "quarantined": delivered.quarantined}
@@ -118,7 +118,7 @@ def _typed(batch: pa.RecordBatch, types: Mapping[str, str]) -> pa.RecordBatch:
     if unknown := sorted(set(types).difference(batch.schema.names)):
         raise ConfigError(f"`types` names columns the SELECT does not have: {', '.join(unknown)}")
     fields = [
-        field.with_metadata({BSON_KEY: types[field.name].encode()}) if field.name in types else field
+        field.with_metadata({BSON: types[field.name].encode()}) if field.name in types else field
         for field in batch.schema
     ]
     return pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields))

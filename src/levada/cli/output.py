@@ -1,0 +1,149 @@
+"""What commands print: tables for people, JSON for machines, errors in three lines, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from levada.observe import Event
+
+
+def show_error(what: str, where: str | None, hint: str | None) -> None:
+    """What, where, what to do; on standard error."""
+    click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
+    if where:
+        click.echo(f"  where: {where}", err=True)
+    if hint:
+        click.echo(f"   hint: {hint}", err=True)
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on standard output; times in ISO 8601."""
+    click.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+    """A table; `right` names the columns (by number) that are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    Console(highlight=False, markup=False, soft_wrap=False).print(table)
+
+
+def moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "-"
+
+
+def seconds(value: float) -> str:
+    """`0.42 s`, `41 s`, `3 m 20 s`."""
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{int(value) // 60} m {int(value) % 60} s"
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, datetime):
+        return moment(cell)
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+class Progress:
+    """Prints what a run tells: plain lines, and a line that is rewritten where there is a terminal.
+
+    Args:
+        quiet: print nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._rows: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+        self._shown = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if not self._quiet:
+            getattr(self, f"_{event.kind}")(event)
+
+    def _line(self, text: str) -> None:
+        click.echo(("\r\033[K" if self._live else "") + text, err=True)
+
+    def _run_started(self, event: Event) -> None:
+        window = event.details.get("window")
+        over = f" over {window}" if window != "None" else ""
+        again = f", resumes {event.details['resumes']}" if event.details.get("resumes") else ""
+        self._line(f"{event.pipeline}{over} (run {event.details['run']}{again})")
+
+    def _run_finished(self, event: Event) -> None:
+        self._line(f"{event.details['status']} in {seconds(event.details['seconds'])}")
+
+    def _step_started(self, event: Event) -> None:
+        self._rows[str(event.step)] = 0
+        self._started[str(event.step)] = time.monotonic()
+
+    def _step_progress(self, event: Event) -> None:
+        step = str(event.step)
+        self._rows[step] = self._rows.get(step, 0) + event.details["rows"]
+        now = time.monotonic()
+        if self._live and now - self._shown > 0.2:
+            self._shown = now
+            rate = self._rows[step] / max(now - self._started.get(step, now), 1e-3)
+            click.echo(f"\r\033[K  {step}: {self._rows[step]:,} rows, {rate:,.0f}/s", err=True, nl=False)
+
+    def _step_retried(self, event: Event) -> None:
+        error = event.details["error"]
+        self._line(f"  {event.step}: try {event.details['attempt']} after: {error['what']}")
+
+    def _step_skipped(self, event: Event) -> None:
+        self._line(f"  {event.step}: kept, done by run {event.details['run']}")
+
+    def _step_finished(self, event: Event) -> None:
+        details = event.details
+        if details["status"] == "failed":
+            self._line(f"  {event.step}: failed after {seconds(details['seconds'])}")
+            return
+        note = f" ({details['note']})" if details.get("note") else ""
+        self._line(f"  {event.step}: {details['rows']:,} rows in {seconds(details['seconds'])}{note}")
+
+
+class Meter:
+    """Rows and rows per second on one line that is rewritten, where there is a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._live = sys.stderr.isatty() and not quiet
+        self._rows = 0
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    def __call__(self, rows: int, _size: int) -> None:
+        self._rows += rows
+        now = time.monotonic()
+        if self._live and now - self._shown > 0.2:
+            self._shown = now
+            rate = self._rows / max(now - self._started, 1e-3)
+            click.echo(f"\r\033[K{self._rows:,} rows, {rate:,.0f}/s\r", err=True, nl=False)

@@ -1,0 +1,117 @@
+"""`levada run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from levada.cli.main import Session
+from levada.cli.output import seconds, show_error, show_json, show_table
+from levada.cli.session import opened
+from levada.pipelines import plan as plan_windows
+from levada.project import Project
+from levada.state import OnLost, Run, Runs
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("--window", help="2026-11-23, 2026-11-23T05 or START/END. Default: the last whole period.")
+@click.option("--fresh", is_flag=True, help="Run all steps, even those a failed run has done.")
+@click.option(
+    "--on-lost",
+    type=click.Choice([policy.value for policy in OnLost]),
+    default=OnLost.FAIL.value,
+    show_default=True,
+    help="When a table and the ledger can't both be right (a restored backup).",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would run, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+@click.pass_obj
+def run(
+    session: Session,
+    pipeline: str,
+    window: str | None,
+    fresh: bool,
+    on_lost: str,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run PIPELINE over one window.
+
+    A failed run over the same window is resumed at its failed steps. Running a window again gives the same
+    end state.
+
+    \b
+    Examples:
+      levada run daily
+      levada run daily --window 2026-11-23
+    """
+    with opened(session, quiet=as_json) as project:
+        if dry_run:
+            return _dry_run(project, pipeline, window, as_json=as_json)
+        return report(project.run(pipeline, window=window, fresh=fresh, on_lost=on_lost), as_json=as_json)
+
+
+def report(done: Run, *, as_json: bool) -> int:
+    """Print a run; returns the exit code."""
+    if as_json:
+        show_json(run_document(done))
+    else:
+        show_steps(done)
+    if done.error and not as_json:
+        failed = next((step.name for step in done.steps.values() if step.status == "failed"), None)
+        where = "/".join(part for part in (done.pipeline, failed) if part)
+        inner = done.error.get("where")
+        click.echo(err=True)
+        show_error(done.error["what"], f"{where}: {inner}" if inner else where, done.error.get("hint"))
+    if done.status == "done":
+        return 0
+    return int((done.error or {}).get("exit_code", 1))
+
+
+def show_steps(done: Run) -> None:
+    click.echo()
+    show_table(
+        ("step", "status", "rows", "seconds", "tries"),
+        [
+            (step.name, step.status, step.rows, seconds(step.seconds), step.tries)
+            for step in done.steps.values()
+        ],
+        right=(2, 3, 4),
+    )
+
+
+def run_document(done: Run) -> dict[str, Any]:
+    """A run as JSON: as it is stored, with the seconds it took."""
+    document = done.to_dict()
+    document["id"] = document.pop("_id")
+    return {**document, "seconds": round(done.seconds, 3)}
+
+
+def _dry_run(project: Project, pipeline: str, window: str | None, *, as_json: bool) -> int:
+    chosen = project.pipeline(pipeline)
+    now = project.runner.clock()
+    wanted = chosen.window_named(window) if window else chosen.window_at(now)
+    if wanted is None:
+        rows = [(name, "run", *_uses(chosen, name)) for name in chosen.order]
+    else:
+        planned = plan_windows(chosen, Runs(project.store), [wanted], now, again=True)
+        if not planned:
+            raise click.UsageError(f"window {wanted} is not over yet")
+        rows = [
+            (step.name, step.action, ", ".join(step.reads), ", ".join(step.writes))
+            for step in planned[0].steps
+        ]
+    if as_json:
+        keys = ("step", "action", "reads", "writes")
+        show_json({"window": str(wanted), "steps": [dict(zip(keys, row, strict=True)) for row in rows]})
+        return 0
+    click.echo(f"{pipeline} over {wanted}" if wanted else pipeline)
+    show_table(("step", "would", "reads", "writes"), rows)
+    return 0
+
+
+def _uses(chosen: Any, name: str) -> tuple[str, str]:
+    uses = chosen.steps[name].uses()
+    return ", ".join(uses.reads), ", ".join(uses.writes)

@@ -1,0 +1,152 @@
+"""Copies and reads outside of a pipeline: no run, no lease, no position; a repeated one does it all again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from levada.batches import Batch
+from levada.connectors.addresses import Addresses
+from levada.connectors.base import Mode, Query, Table
+from levada.connectors.spool import Spool
+from levada.errors import Skippable
+from levada.steps.base import StepContext, no_progress
+from levada.steps.copy import CopySettings, CopyStep
+from levada.windows import Window
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy did.
+
+    Args:
+        rows: stored.
+        rejected: records that could not be read or stored.
+        seconds: it took.
+    """
+
+    rows: int
+    bytes: int
+    rejected: int
+    seconds: float
+
+
+class Overlay:
+    """The tables of a project with a time column named on the command line."""
+
+    def __init__(self, tables: Addresses, address: str, time_column: str | None) -> None:
+        self._tables, self._address, self._time = tables, address, time_column
+        self.connection = tables.connection
+
+    def table(self, address: str) -> Table:
+        table = self._tables.table(address)
+        return replace(table, time=self._time) if self._time and address == self._address else table
+
+
+def copy(
+    tables: Addresses,
+    source: str,
+    target: str,
+    *,
+    mode: Mode | str = Mode.APPEND,
+    key: tuple[str, ...] = (),
+    columns: tuple[str, ...] = (),
+    where: str | None = None,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's name everywhere
+    window: Window | None = None,
+    time_column: str | None = None,
+    stop: threading.Event | None = None,
+    progress: Callable[[int, int], None] = no_progress,
+) -> Copied:
+    """Copy one table to another, once.
+
+    Args:
+        tables: finds both addresses.
+        source, target: `connection.table`, or URLs.
+        mode: how rows are written.
+        key: columns that identify a row (`upsert`).
+        columns, where, filter: what to read.
+        window: only rows of this window, by the source's time column or `time_column`.
+        stop: set it to stop; what was written so far is given up.
+        progress: told rows and bytes as they move.
+    """
+    settings = CopySettings.model_validate(
+        {
+            "from": source,
+            "to": target,
+            "mode": mode,
+            "key": key,
+            "columns": columns,
+            "where": where,
+            "filter": dict(filter or {}),
+            "window": window is not None,
+        }
+    )
+    context = StepContext(
+        tables=Overlay(tables, source, time_column),
+        store=None,
+        pipeline="copy",
+        step=target,
+        run="copy",
+        root=Path.cwd(),
+        window=window,
+        now=datetime.now(UTC),
+        stop=stop or threading.Event(),
+        progress=progress,
+    )
+    started = time.monotonic()
+    result = CopyStep(settings).run(context)
+    rejected = int(result.values["quarantined"])
+    return Copied(result.rows, result.bytes, rejected, time.monotonic() - started)
+
+
+def read(
+    tables: Addresses,
+    address: str,
+    *,
+    columns: tuple[str, ...] = (),
+    where: str | None = None,
+    filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's name everywhere
+) -> pa.RecordBatchReader:
+    """Read a table as an Arrow stream; its schema holds every field and type of every row.
+
+    The rows wait in memory or on disk until the last has been read, since only then the schema is known.
+
+    Raises:
+        Skippable: a document could not be decoded; the message says which and why.
+    """
+    table = tables.table(address)
+    query = Query(columns, where, dict(filter or {}))
+    spool = Spool()
+    try:
+        for batch in tables.connection(table.connection).source(table, query).read(None, None):
+            _refuse_rejected(batch, address)
+            spool.add(batch.data)
+    except BaseException:
+        spool.close()
+        raise
+    schema = spool.schema or pa.schema([])
+    return pa.RecordBatchReader.from_batches(schema, _drain(spool, schema))
+
+
+def _drain(spool: Spool, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    with closing(spool):
+        yield from spool.batches(schema)
+
+
+def _refuse_rejected(batch: Batch, address: str) -> None:
+    if batch.rejected:
+        first = batch.rejected[0]
+        raise Skippable(
+            f"{len(batch.rejected)} documents can't be decoded; the first: {first.reason}",
+            where=f"{address}, bytes {first.raw[:40].hex()}…",
+            hint="`levada copy` goes on and reports them",
+        )
