@@ -329,6 +329,7 @@ def test_malformed_yaml_names_line_and_column(case: str, project: Loader) -> Non
         (b"name: x\ndescription: caf\xe9\n", "not UTF-8: byte 0xe9", 2),
         ("name: x\ntables: &a {x.y: *a}\n", "contains itself", 2),
         ("name: x\n? [a]\n: 1\n", "a key that is not a text", 2),
+        ("name: " + "[" * 5_000, "nested too deeply", 1),
     ],
 )
 def test_a_file_of_another_kind_is_refused(text: str, what: str, line: int, project: Loader) -> None:

@@ -79,6 +79,8 @@ def parse(text: str, path: Path) -> tuple[dict[str, Any], Place]:
             loader.dispose()
     except yaml.YAMLError as error:
         raise _malformed(error, path) from error
+    except RecursionError as error:
+        raise Place(path).error("values are nested too deeply", "is a bracket repeated?") from error
     place = Place(path, builder.lines)
     if value is None:
         raise place.error("the file is empty", "run `levada init` in an empty folder to see a starter")
