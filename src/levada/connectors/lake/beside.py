@@ -1,0 +1,156 @@
+"""Files beside a table's data: committed positions and logical schemas.
+
+They live in `<table>/_levada/`; readers of Delta ignore folders with an underscore, and vacuum leaves them.
+A file is written before the commit that refers to it, and a commit refers to it by a transaction id of the
+Delta log, so that data, position and schema are one:
+
+| application id | version | file |
+|---|---|---|
+| `levada/position/<owner>` | the position's sequence | |
+| `levada/nonce/<owner>` | a random number | `positions/<hash of owner>/<sequence>-<nonce>.json` |
+| `levada/epoch/<owner>` | the lease's epoch | |
+| `levada/schema` | 52 bits of the schema's SHA-256 | `schemas/<number>.arrow` |
+
+The nonce tells two racing writers of one sequence apart: each announces its own file, the log says whose
+data it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs
+
+from levada.connectors.lake.faults import translated
+from levada.positions import Position
+
+SCHEMA_APP = "levada/schema"
+_BITS = 52
+_KEPT = 5
+
+
+def position_app(owner: str) -> str:
+    return f"levada/position/{owner}"
+
+
+def nonce_app(owner: str) -> str:
+    return f"levada/nonce/{owner}"
+
+
+def epoch_app(owner: str) -> str:
+    return f"levada/epoch/{owner}"
+
+
+def new_nonce() -> int:
+    return secrets.randbits(_BITS)
+
+
+class Beside:
+    """The folder `_levada` of one table.
+
+    Args:
+        uri: the table's folder or URI.
+        options: storage options; used for URIs only.
+    """
+
+    def __init__(self, uri: str, options: dict[str, str]) -> None:
+        self._uri = uri
+        self._options = options
+        self._remote = "://" in uri
+        self._schemas: dict[int, pa.Schema] = {}
+
+    def put_position(self, owner: str, position: Position, nonce: int) -> None:
+        self._put(self._position_file(owner, position.sequence, nonce), position.to_json().encode())
+
+    def position(self, owner: str, sequence: int, nonce: int) -> Position | None:
+        """A committed position; None if its file was removed."""
+        stored = self._get(self._position_file(owner, sequence, nonce))
+        return None if stored is None else Position.from_json(stored.decode())
+
+    def forget_positions(self, owner: str, before: int) -> None:
+        """Remove files of commits that are long past."""
+        folder = f"positions/{_hash(owner)}"
+        for name in self._list(folder):
+            sequence = name.split("-")[0]
+            if sequence.isdigit() and int(sequence) < before - _KEPT:
+                self._remove(f"{folder}/{name}")
+
+    def put_schema(self, schema: pa.Schema) -> int:
+        """Keep a logical schema; returns the number that stands for it."""
+        stored = schema.serialize().to_pybytes()
+        number = int.from_bytes(hashlib.sha256(stored).digest()[:8], "big") >> (64 - _BITS)
+        if number not in self._schemas:
+            self._put(f"schemas/{number}.arrow", stored)
+            self._schemas[number] = schema
+        return number
+
+    def schema(self, number: int) -> pa.Schema | None:
+        """A kept schema; None if its file was removed."""
+        if number not in self._schemas:
+            stored = self._get(f"schemas/{number}.arrow")
+            if stored is None:
+                return None
+            self._schemas[number] = pa.ipc.read_schema(pa.py_buffer(stored))
+        return self._schemas[number]
+
+    def _position_file(self, owner: str, sequence: int, nonce: int) -> str:
+        return f"positions/{_hash(owner)}/{sequence}-{nonce}.json"
+
+    def _filesystem(self) -> pyarrow.fs.FileSystem:
+        from deltalake.fs import DeltaStorageHandler
+
+        return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self._uri, self._options))
+
+    def _put(self, file: str, content: bytes) -> None:
+        with translated(self._uri):
+            if self._remote:
+                with self._filesystem().open_output_stream(f"_levada/{file}") as stream:
+                    stream.write(content)
+            else:
+                _write_whole(Path(self._uri) / "_levada" / file, content)
+
+    def _get(self, file: str) -> bytes | None:
+        try:
+            if not self._remote:
+                return (Path(self._uri) / "_levada" / file).read_bytes()
+            with self._filesystem().open_input_stream(f"_levada/{file}") as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def _list(self, folder: str) -> list[str]:
+        if not self._remote:
+            found = Path(self._uri) / "_levada" / folder
+            return [entry.name for entry in found.iterdir()] if found.is_dir() else []
+        selector = pyarrow.fs.FileSelector(f"_levada/{folder}", allow_not_found=True)
+        return [entry.base_name for entry in self._filesystem().get_file_info(selector)]
+
+    def _remove(self, file: str) -> None:
+        if self._remote:
+            self._filesystem().delete_file(f"_levada/{file}")
+        else:
+            (Path(self._uri) / "_levada" / file).unlink(missing_ok=True)
+
+
+def _hash(owner: str) -> str:
+    return hashlib.sha256(owner.encode()).hexdigest()[:24]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

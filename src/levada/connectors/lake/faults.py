@@ -1,0 +1,57 @@
+"""deltalake's errors as Levada's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from levada.errors import Fatal, LevadaError, Retriable
+
+#: Part of an error's text -> what to raise, and the advice.
+_MEANINGS: tuple[tuple[str, type[LevadaError], str], ...] = (
+    ("No space left", Retriable, "free some space, then run again"),
+    ("File too large", Retriable, "free some space, then run again"),
+    ("Disk quota exceeded", Retriable, "free some space, then run again"),
+    ("Permission denied", Fatal, "the folder must be writable for this user"),
+    ("PermissionDenied", Fatal, "the folder must be writable for this user"),
+    ("Read-only file system", Fatal, "the folder must be writable"),
+    ("Not a directory", Fatal, "something else stands where the lake's folder should be"),
+    ("Could not create local directory", Fatal, "the folder must exist or be creatable"),
+    ("403 Forbidden", Fatal, "check the credentials in storage_options"),
+    ("InvalidAccessKeyId", Fatal, "check the credentials in storage_options"),
+    ("SignatureDoesNotMatch", Fatal, "check the credentials in storage_options"),
+    ("NoSuchBucket", Fatal, "create the bucket, or mend `path`"),
+    ("timed out", Retriable, "the step is tried again"),
+    ("error sending request", Retriable, "check the network and the endpoint in storage_options"),
+    ("503 Service Unavailable", Retriable, "the step is tried again"),
+)
+
+
+def translate(error: Exception, where: str) -> LevadaError:
+    """The Levada error that says the same."""
+    text = str(error).split("\n   0: ")[0].strip()
+    for part, kind, hint in _MEANINGS:
+        if part in text:
+            return kind(f"the lake refused: {text}", where=where, hint=hint)
+    if isinstance(error, CommitFailedError):
+        return Retriable(f"others committed at the same time: {text}", where=where, hint="run it again")
+    if isinstance(error, TableNotFoundError):
+        return Fatal(f"can't open the table: {text}", where=where, hint="`levada doctor` lists the tables")
+    return Fatal(f"the lake: {text}", where=where)
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Let deltalake's errors out as Levada's."""
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise translate(error, where) from error
+    except Exception as error:
+        if (
+            type(error) is not Exception
+        ):  # the driver raises bare `Exception` for errors of its inner libraries
+            raise
+        raise translate(error, where) from error

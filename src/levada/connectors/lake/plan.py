@@ -1,0 +1,240 @@
+"""What a write makes of a table: its columns afterwards, the rows that give way, and the rows to store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from levada.connectors.base import Mode, Write
+from levada.connectors.lake.settings import OnTypeChange
+from levada.connectors.lake.table import (
+    Snapshot,
+    day_columns,
+    day_predicate,
+    partition_columns,
+    with_days,
+)
+from levada.connectors.reading import OFFLINE
+from levada.connectors.sqltext import bounds, literal, quoted, within
+from levada.connectors.staging import Staging, key_of, refuse_twins, tag_schema, tags
+from levada.errors import ConfigError, Fatal
+from levada.types import cast, widen
+from levada.types.layout import Change, change, from_stored, grown_type, stored_schema, stored_type, to_stored
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One write, planned against one snapshot.
+
+    Args:
+        write: of the caller.
+        logical: the visible columns afterwards.
+        stored: all columns afterwards, as stored.
+        days: generated partition column -> its time column.
+        partitions: the partition columns.
+        change: the most that any stored column needs.
+        replaced: condition of the rows that give way; None if none do.
+    """
+
+    write: Write
+    logical: pa.Schema
+    stored: pa.Schema
+    days: Mapping[str, str]
+    partitions: list[str]
+    change: Change
+    replaced: str | None
+
+    @property
+    def noted(self) -> pa.Schema:
+        """The logical schema to keep beside the data."""
+        return with_days(self.logical, self.days)
+
+    def encoded(self, batch: pa.RecordBatch, hidden: Mapping[str, pa.Array] | None = None) -> pa.RecordBatch:
+        """Rows in the logical schema as they are stored, hidden columns filled."""
+        filled = dict(hidden or {})
+        for day, source in self.days.items():
+            filled[day] = _day(batch, source)
+        for name, value in tags(self.write).items() if hidden is None else ():
+            filled[name] = pa.repeat(value, len(batch))
+        visible = to_stored(batch, pa.schema([f for f in self.stored if f.name in batch.schema.names]))
+        columns = [
+            visible.column(field.name)
+            if field.name in visible.schema.names
+            else filled.get(field.name, pa.nulls(len(batch), field.type))
+            for field in self.stored
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.stored)
+
+    def new_rows(self, staging: Staging) -> Iterator[pa.RecordBatch]:
+        for batch in staging.batches(self.logical):
+            yield self.encoded(batch)
+
+    def kept_rows(self, snapshot: Snapshot, staging: Staging) -> Iterator[pa.RecordBatch]:
+        """The table's rows that stay, in their new form."""
+        predicate = f"({self.replaced}) IS NOT TRUE" if self.replaced else None
+        hidden = snapshot.hidden().names
+
+        def converted() -> Iterator[pa.RecordBatch]:
+            for batch in snapshot.scan(predicate=predicate):
+                rows = cast(from_stored(batch, snapshot.logical), self.logical)
+                yield self.encoded(
+                    rows, {name: batch.column(name).cast(_type(self.stored, name)) for name in hidden}
+                )
+
+        if self.write.mode is not Mode.UPSERT:
+            return converted()
+        return self._without_keys(converted(), staging)
+
+    def _without_keys(self, rows: Iterator[pa.RecordBatch], staging: Staging) -> Iterator[pa.RecordBatch]:
+        names = [quoted(column) for column in key_of(self.write)]
+        match = " AND ".join(f"keys.{name} = kept.{name}" for name in names)
+        with duckdb.connect(config=dict(OFFLINE)) as connection:
+            connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
+            connection.register(
+                "news", pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))
+            )
+            connection.execute(f"CREATE TABLE keys AS SELECT {', '.join(names)} FROM news").fetchall()  # noqa: S608
+            connection.register("kept", pa.RecordBatchReader.from_batches(self.stored, rows))
+            kept = connection.sql(f"SELECT * FROM kept ANTI JOIN keys ON {match}").to_arrow_reader()  # noqa: S608
+            for batch in kept:
+                yield batch.cast(self.stored)
+
+
+def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, policy: OnTypeChange) -> Plan:
+    """Plan a write.
+
+    Args:
+        write: checked.
+        incoming: logical schema of the rows; None if there are none.
+        snapshot: the table; None if there is none yet.
+        policy: what to do about columns that need conversion.
+
+    Raises:
+        ConfigError: the table's layout and the write don't fit.
+        Fatal: a stored column needs another type, and the policy is to refuse.
+    """
+    where = str(write.table)
+    replaces = write.mode is Mode.REPLACE
+    old = pa.schema([]) if snapshot is None or (replaces and incoming is not None) else snapshot.logical
+    logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
+    logical = with_days(logical, {})
+    refuse_twins(logical, where)
+    days, partitions = _layout(write, snapshot)
+    taken = [day for day in days if day in logical.names]
+    if taken:
+        raise ConfigError(
+            f"the rows have a column {taken[0]!r} of their own",
+            where=where,
+            hint="partition by that column, or rename it on the way",
+        )
+    needed = _needed(old, logical, snapshot, policy, where)
+    stored = _stored(logical, old, snapshot if not replaces else None, days, write)
+    _check_partitions(partitions, stored, where)
+    return Plan(write, logical, stored, days, partitions, needed, _replaced(write, snapshot))
+
+
+def _layout(write: Write, snapshot: Snapshot | None) -> tuple[Mapping[str, str], list[str]]:
+    """Partitions: those of the stored table, unless it is replaced as a whole."""
+    days, declared = day_columns(write.table), partition_columns(write.table)
+    if snapshot is None or (write.mode is Mode.REPLACE and declared):
+        return days, declared
+    if declared and declared != snapshot.partitions:
+        stored = ", ".join(snapshot.partitions) or "nothing"
+        raise ConfigError(
+            f"the table is partitioned by {stored}, not by {', '.join(declared)}",
+            where=str(write.table),
+            hint="mend `partition_by`, or write the table once with mode replace",
+        )
+    return snapshot.days, snapshot.partitions
+
+
+def _needed(
+    old: pa.Schema, new: pa.Schema, snapshot: Snapshot | None, policy: OnTypeChange, where: str
+) -> Change:
+    changes = {field.name: change(field, new.field(field.name)) for field in old}
+    needed = max(changes.values(), default=Change.NONE)
+    if needed is not Change.CONVERT or policy is OnTypeChange.REWRITE:
+        return needed
+    if snapshot is None or not snapshot.count():
+        return needed  # no value to convert
+    name = next(name for name, needs in changes.items() if needs is Change.CONVERT)
+    raise Fatal(
+        f"column {name!r} is stored as {old.field(name).type}; the new rows need {new.field(name).type} "
+        f"({_label(old.field(name))} -> {_label(new.field(name))})",
+        where=where,
+        hint="set `on_type_change: rewrite` of the connection to write the table again, or mode replace",
+    )
+
+
+def _label(field: pa.Field) -> str:
+    from levada.types import kind_of
+
+    return kind_of(field)
+
+
+def _stored(
+    logical: pa.Schema, old: pa.Schema, snapshot: Snapshot | None, days: Mapping[str, str], write: Write
+) -> pa.Schema:
+    wanted = {field.name: field.type for field in stored_schema(logical)}
+    wanted.update(dict.fromkeys(days, pa.date32()))
+    wanted.update({field.name: field.type for field in tag_schema(tags(write))})
+    if snapshot is None:
+        return pa.schema(list(wanted.items()))
+    kept = []
+    for field in snapshot.stored:
+        target = wanted.pop(field.name, field.type)
+        converts = (
+            field.name in old.names
+            and change(old.field(field.name), logical.field(field.name)) >= Change.SETTLE
+        )
+        kept.append((field.name, target if converts else grown_type(stored_type(field.type), target)))
+    return pa.schema([*kept, *wanted.items()])
+
+
+def _check_partitions(partitions: list[str], stored: pa.Schema, where: str) -> None:
+    absent = [name for name in partitions if name not in stored.names]
+    if absent:
+        raise ConfigError(
+            f"the rows have no column {absent[0]!r} to partition by", where=where, hint="mend `partition_by`"
+        )
+
+
+def _replaced(write: Write, snapshot: Snapshot | None) -> str | None:
+    """The condition of the rows that this write replaces, as SQL over the stored columns."""
+    if snapshot is None:
+        return None
+    values = tags(write)
+    if values:
+        known = all(name in snapshot.stored.names for name in values)
+        return " AND ".join(f"{quoted(n)} = {literal(v)}" for n, v in values.items()) if known else None
+    time = write.table.time
+    if (
+        write.mode is not Mode.REPLACE_WINDOW
+        or not time
+        or time not in snapshot.stored.names
+        or not write.window
+    ):
+        return None
+    kind = snapshot.stored.field(time).type
+    days = day_predicate(snapshot.days, time, *bounds(write.window, kind, time))
+    return " AND ".join(filter(None, (days, within(time, kind, write.window))))
+
+
+def _day(batch: pa.RecordBatch, source: str) -> pa.Array:
+    """The UTC day of each row's time; null where it has none."""
+    if source not in batch.schema.names or pa.types.is_null(batch.schema.field(source).type):
+        return pa.nulls(len(batch), pa.date32())
+    column = batch.column(source)
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        raise ConfigError(
+            f"column {source!r} has type {column.type}, which has no days",
+            hint="partition by a timestamp or date column",
+        )
+    return column.cast(stored_type(column.type)).cast(pa.date32(), safe=False)
+
+
+def _type(schema: pa.Schema, name: str) -> pa.DataType:
+    return schema.field(name).type

@@ -1,0 +1,160 @@
+"""What sources of stored tables share: projection, conditions, batches and the watermark they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlglot
+from sqlglot import exp
+
+from levada.batches import Batch
+from levada.connectors.base import Query, Table
+from levada.connectors.sqltext import watermark
+from levada.errors import ConfigError, Fatal
+from levada.positions import Position
+from levada.types.layout import from_stored
+
+#: Options of every DuckDB connection: nothing is fetched from the network behind the user's back.
+OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
+def refuse_mongodb(query: Query, where: str) -> None:
+    """Refuse what only a MongoDB source understands.
+
+    Raises:
+        ConfigError: the query has a filter, a pipeline, or asks for whole documents.
+    """
+    if query.filter or query.pipeline or query.canonical:
+        raise ConfigError(
+            "`filter`, `pipeline` and canonical documents are for MongoDB sources",
+            where=where,
+            hint="use `where:`, a SQL condition",
+        )
+
+
+def projected(schema: pa.Schema, columns: Sequence[str], where: str) -> pa.Schema:
+    """The wanted columns in the wanted order; all of them where none are named.
+
+    Raises:
+        ConfigError: there is no such column.
+    """
+    if not columns:
+        return schema
+    absent = [name for name in columns if name not in schema.names]
+    if absent:
+        known = ", ".join(schema.names)
+        raise ConfigError(f"there is no column {absent[0]!r}", where=where, hint=f"the columns are {known}")
+    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+
+
+def time_column(table: Table, schema: pa.Schema) -> str:
+    """The column that says which window a row belongs to.
+
+    Raises:
+        ConfigError: the table names none, or one it does not have.
+    """
+    if table.time is None:
+        raise ConfigError("a window needs a time column", where=str(table), hint="set `time:` of the table")
+    projected(schema, (table.time,), str(table))
+    return table.time
+
+
+def named_in(condition: str, columns: Sequence[str], where: str) -> set[str]:
+    """The columns that a SQL condition names; names are matched as DuckDB does, without case.
+
+    Raises:
+        ConfigError: it is no SQL condition.
+    """
+    try:
+        tree = sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition)
+    except sqlglot.errors.SqlglotError as error:
+        raise bad_condition(condition, str(error), where) from error
+    parts = {part.name.lower() for column in tree.find_all(exp.Column) for part in column.parts}
+    return {name for name in columns if name.lower() in parts}
+
+
+def filtered(
+    reader: pa.RecordBatchReader, condition: str, where: str, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows for which a SQL condition holds, evaluated by DuckDB as they stream by.
+
+    Raises:
+        ConfigError: the condition does not fit the rows.
+    """
+    options = {**OFFLINE, "enable_external_access": False}
+    with duckdb.connect(config=options) as connection:
+        connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
+        connection.register("source", reader)
+        try:
+            rows = connection.sql(f"SELECT * FROM source WHERE ({condition}\n)")  # noqa: S608
+            yield from rows.to_arrow_reader(batch_rows)
+        except duckdb.Error as error:
+            raise bad_condition(condition, str(error), where) from error
+
+
+def bad_condition(condition: str, reason: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"can't use the condition {condition!r}: {reason}",
+        where=where,
+        hint="write a SQL condition such as status = 'completed'",
+    )
+
+
+def slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    """A batch in parts of at most `rows` rows."""
+    for first in range(0, len(batch), rows):
+        yield batch.slice(first, rows)
+
+
+def restored(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordBatch:
+    """Stored rows in their logical types.
+
+    Raises:
+        Fatal: another program stored a value that the column's logical type can't hold.
+    """
+    try:
+        return from_stored(batch, schema)
+    except pa.ArrowInvalid as error:
+        raise Fatal(
+            f"a stored value does not fit its column's type: {error}",
+            where=where,
+            hint="another program wrote it; mend it there, or write the table anew with mode replace",
+        ) from error
+
+
+class Watermark:
+    """The highest value of a column that was seen.
+
+    Args:
+        column: its name; None watches nothing.
+    """
+
+    def __init__(self, column: str | None) -> None:
+        self._column = column
+        self._highest: pa.Scalar | None = None
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        if self._column not in batch.schema.names:
+            return
+        highest = pc.max(batch.column(self._column))
+        known = self._highest
+        if highest.is_valid and (known is None or pc.greater(highest, known).as_py()):
+            self._highest = highest
+
+    @property
+    def position(self) -> Position | None:
+        return None if self._highest is None else Position({"": watermark(self._highest.as_py())})
+
+
+def marked(batches: Iterator[pa.RecordBatch], mark: Watermark) -> Iterator[Batch]:
+    """Batches of rows in no particular order: only with the last one is the highest watermark safe."""
+    last: pa.RecordBatch | None = None
+    for batch in batches:
+        if last is not None:
+            yield Batch(last)
+        last = batch
+    if last is not None:
+        yield Batch(last, mark.position)

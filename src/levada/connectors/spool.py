@@ -1,0 +1,96 @@
+"""Batches kept until the commit: in memory while they are few, in Arrow files on disk when they are many.
+
+A sink that commits everything at once needs the final schema before the first row, and must be able to
+write again after a conflict; a spool gives both without holding the data in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from levada.errors import Retriable
+from levada.types import cast, widen
+
+MEMORY = 32 * 1024 * 1024
+
+
+class Spool:
+    """Batches of one write; can be read several times.
+
+    Args:
+        folder: where files may go; created when needed, None means the system's temporary folder.
+        memory: bytes kept in memory before the first file is written.
+    """
+
+    def __init__(self, folder: Path | None = None, memory: int = MEMORY) -> None:
+        self._parent = folder
+        self._memory = memory
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+        self._folder: Path | None = None
+        self._files: list[Path] = []
+        self.schema: pa.Schema | None = None
+        self.rows = 0
+        self.bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch; the spool's schema widens to hold it."""
+        self.schema = batch.schema if self.schema is None else widen(self.schema, batch.schema)
+        if not batch.num_rows:
+            return
+        self._held.append(batch)
+        self._held_bytes += batch.nbytes
+        self.rows += batch.num_rows
+        self.bytes += batch.nbytes
+        if self._held_bytes > self._memory:
+            self._spill()
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """All batches in the order they came, each cast to `schema`."""
+        for file in self._files:
+            with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as reader:
+                for batch in reader:
+                    yield cast(batch, schema)
+        for batch in self._held:
+            yield cast(batch, schema)
+
+    def close(self) -> None:
+        self._held, self._files = [], []
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _spill(self) -> None:
+        """Write what is held, one file per run of batches of one schema."""
+        try:
+            start = 0
+            for end in range(1, len(self._held) + 1):
+                if end == len(self._held) or self._held[end].schema != self._held[start].schema:
+                    self._write(self._held[start:end])
+                    start = end
+        except OSError as error:
+            raise Retriable(
+                f"can't keep batches on disk until the commit: {error}",
+                where=str(self._parent or tempfile.gettempdir()),
+                hint="free some space there, or point TMPDIR elsewhere",
+            ) from error
+        self._held, self._held_bytes = [], 0
+
+    def _write(self, batches: list[pa.RecordBatch]) -> None:
+        if self._folder is None:
+            if self._parent:
+                self._parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix="spool-", dir=self._parent))
+        file = self._folder / f"{len(self._files)}.arrow"
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with (
+            pa.OSFile(str(file), "wb") as sink,
+            pa.ipc.new_stream(sink, batches[0].schema, options=options) as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
+        self._files.append(file)

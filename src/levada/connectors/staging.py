@@ -1,0 +1,216 @@
+"""The rows of one write until its commit, for sinks that commit everything at once.
+
+Rows that can't be stored, or that a re-run could not find again, are set aside as they come: a value
+outside the store's range, a null in the key, a time outside the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from levada.batches import Batch, Rejected
+from levada.connectors.base import Mode, Write
+from levada.connectors.reading import OFFLINE
+from levada.connectors.spool import Spool
+from levada.connectors.sqltext import bounds, quoted
+from levada.errors import ConfigError
+from levada.types.layout import row_text, stored_type, unstorable_rows
+
+OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
+_TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
+_PLACE = "_levada_place"
+_MANY = 1000
+
+
+def check_write(write: Write) -> None:
+    """Refuse a write that can't be done in its mode.
+
+    Raises:
+        ConfigError: an upsert without key, a window's replacement without window or time column.
+    """
+    where = str(write.table)
+    if write.mode is Mode.UPSERT and not key_of(write):
+        raise ConfigError("mode upsert needs a key", where=where, hint="set `key:` of the step or the table")
+    if write.mode is Mode.REPLACE_WINDOW and write.window is None:
+        raise ConfigError(
+            "mode replace_window needs a window", where=where, hint="give the pipeline a window"
+        )
+    if write.mode is Mode.REPLACE_WINDOW and write.table.time is None:
+        raise ConfigError(
+            "mode replace_window needs a time column", where=where, hint="set `time:` of the table"
+        )
+
+
+def key_of(write: Write) -> tuple[str, ...]:
+    """The columns that identify a row of this write."""
+    return write.key or write.table.key
+
+
+def tags(write: Write) -> dict[str, str]:
+    """The hidden columns of this write: they say which run appended a row, so that a re-run replaces it."""
+    if write.mode is not Mode.APPEND or write.window is None:
+        return {}
+    return {OWNER_TAG: write.owner, WINDOW_TAG: str(write.window)}
+
+
+class Staging:
+    """Screened rows of one write.
+
+    Args:
+        write: checked by `check_write`.
+        folder: where they may be spilled to.
+    """
+
+    def __init__(self, write: Write, folder: Path | None) -> None:
+        self.write = write
+        self.rejected: list[Rejected] = []
+        self._spool = Spool(folder)
+        self._keep: np.ndarray | None = None
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """The logical schema that holds every row; None before the first batch."""
+        return self._spool.schema
+
+    @property
+    def bytes(self) -> int:
+        return self._spool.bytes
+
+    @property
+    def rows(self) -> int:
+        """Rows to store; settled by `last_of_each_key`."""
+        return self._spool.rows if self._keep is None else len(self._keep)
+
+    def add(self, batch: Batch) -> None:
+        """Keep what can be stored.
+
+        Raises:
+            ConfigError: a column the mode needs is missing, or two names differ by case only.
+        """
+        data = batch.data
+        refuse_twins(data.schema, str(self.write.table))
+        if data.num_rows:
+            data = self._reject(data, dict(unstorable_rows(data)))
+            for column in key_of(self.write) if self.write.mode is Mode.UPSERT else ():
+                data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
+            data = self._inside_window(data)
+        self._spool.add(data)
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows to store, cast to `schema`, in the order they came."""
+        first = 0
+        for batch in self._spool.batches(schema):
+            if self._keep is None:
+                yield batch
+                continue
+            low, high = np.searchsorted(self._keep, [first, first + len(batch)])
+            yield batch.take(pa.array(self._keep[low:high] - first))
+            first += len(batch)
+
+    def last_of_each_key(self, memory_limit: str = "512MB") -> None:
+        """Of rows with the same key keep the last one, by the order they came in."""
+        if self.schema is None or self._keep is not None or not self.rows:
+            return
+        key = key_of(self.write)
+        names = ", ".join(quoted(f"k{i}") for i in range(len(key)))
+        with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:
+            connection.register("keys", self._numbered(key))
+            found = connection.sql(
+                f"SELECT max({_PLACE}) AS place FROM keys GROUP BY {names} ORDER BY place"  # noqa: S608
+            ).to_arrow_table()
+        if found.num_rows < self.rows:
+            self._keep = found["place"].to_numpy()
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def _numbered(self, key: Sequence[str]) -> pa.RecordBatchReader:
+        """The keys in their stored types, under short names, with each row's place."""
+        schema = self.schema
+        assert schema is not None
+        types = [stored_type(schema.field(column).type) for column in key]
+        numbered = pa.schema([*((f"k{i}", kind) for i, kind in enumerate(types)), (_PLACE, pa.int64())])
+
+        def generate() -> Iterator[pa.RecordBatch]:
+            first = 0
+            for batch in self._spool.batches(schema):
+                columns = [batch.column(name).cast(kind) for name, kind in zip(key, types, strict=True)]
+                place = pa.array(np.arange(first, first + len(batch), dtype=np.int64))
+                yield pa.RecordBatch.from_arrays([*columns, place], schema=numbered)
+                first += len(batch)
+
+        return pa.RecordBatchReader.from_batches(numbered, generate())
+
+    def _column(self, data: pa.RecordBatch, name: str) -> pa.Array:
+        if name not in data.schema.names:
+            raise ConfigError(
+                f"the rows have no column {name!r}", where=str(self.write.table), hint="read that column too"
+            )
+        return data.column(name)
+
+    def _inside_window(self, data: pa.RecordBatch) -> pa.RecordBatch:
+        window, time = self.write.window, self.write.table.time
+        if self.write.mode is not Mode.REPLACE_WINDOW or window is None or time is None:
+            return data
+        column = self._column(data, time)
+        stored = stored_type(column.type)
+        low, high = (pa.scalar(end).cast(stored) for end in bounds(window, column.type, time))
+        column = column.cast(stored)
+        inside = pc.and_(pc.greater_equal(column, low), pc.less(column, high)).fill_null(False)
+        return self._reject_where(data, pc.invert(inside), f"{time} lies outside the window {window}")
+
+    def _reject_where(self, data: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
+        if not pc.any(mask).as_py():
+            return data
+        return self._reject(data, dict.fromkeys(pc.indices_nonzero(mask).to_pylist(), reason))
+
+    def _reject(self, data: pa.RecordBatch, bad: dict[int, str]) -> pa.RecordBatch:
+        if not bad:
+            return data
+        self.rejected += [Rejected(row_text(data, row), reason) for row, reason in bad.items()]
+        good = np.ones(len(data), dtype=bool)
+        good[list(bad)] = False
+        return data.filter(pa.array(good))
+
+
+def tagged(batch: pa.RecordBatch, values: dict[str, str]) -> pa.RecordBatch:
+    """The batch with the hidden columns of its write."""
+    for name, value in values.items():
+        batch = batch.append_column(pa.field(name, pa.string()), pa.repeat(value, len(batch)))
+    return batch
+
+
+def tag_schema(values: dict[str, str]) -> pa.Schema:
+    return pa.schema([field for field in _TAGS if field.name in values])
+
+
+def refuse_twins(schema: pa.Schema, where: str) -> None:
+    """Refuse names that differ by case only: no columnar store keeps both.
+
+    Raises:
+        ConfigError: there are such names, at any depth.
+    """
+    _refuse_twins(list(schema), "", where)
+
+
+def _refuse_twins(fields: list[pa.Field], path: str, where: str) -> None:
+    seen: dict[str, str] = {}
+    for field in fields:
+        twin = seen.setdefault(field.name.lower(), field.name)
+        if twin != field.name or sum(f.name == field.name for f in fields) > 1:
+            raise ConfigError(
+                f"columns {path + twin!r} and {path + field.name!r} differ by case only",
+                where=where,
+                hint="rename one of them on the way, or leave it out with `columns:`",
+            )
+        kind = field.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.value_type
+        if pa.types.is_struct(kind):
+            _refuse_twins([kind.field(i) for i in range(kind.num_fields)], f"{path}{field.name}.", where)
