@@ -90,17 +90,21 @@ def from_canonical(batch: pa.RecordBatch) -> Documents:
     return Documents(memoryview(data) if data is not None else b"", edges[:-1], edges[1:])
 
 
-def slices(
-    buffer: bytes | bytearray | memoryview | pa.Buffer, starts: Positions, ends: Positions
-) -> pa.Array:
+def slices(buffer: Bytes, starts: Positions, ends: Positions) -> pa.Array:
     """A binary array of `buffer[start:end]`; starts and ends must interleave in rising order.
 
     One array over the whole buffer has the wanted values at its even places and the gaps between; taking
     the even ones copies each value once, in C++.
     """
+    edges = edges_of(starts, ends)
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(buffer)]
+    whole = pa.Array.from_buffers(pa.binary(), len(edges) - 1, buffers)
+    return whole.take(pa.array(np.arange(0, len(edges), 2)))
+
+
+def edges_of(starts: Positions, ends: Positions) -> npt.NDArray[np.int32]:
+    """start, end, start, end, ...: the offsets of a binary array with the gaps as values."""
     edges = np.empty(2 * len(starts), np.int32)
     edges[0::2] = starts
     edges[1::2] = ends
-    data = buffer if isinstance(buffer, pa.Buffer) else pa.py_buffer(buffer)
-    whole = pa.Array.from_buffers(pa.binary(), len(edges) - 1, [None, pa.py_buffer(edges), data])
-    return whole.take(pa.array(np.arange(0, len(edges), 2)))
+    return edges

@@ -55,7 +55,15 @@ def elements(raw: bytes, start: int, end: int) -> Iterator[tuple[int, bytes, int
         Malformed: a length, a terminator or a type is wrong.
     """
     check_frame(raw, start, end)
-    at, last = start + 4, end - 1
+    return elements_from(raw, start + 4, end - 1)
+
+
+def elements_from(raw: bytes, at: int, last: int) -> Iterator[tuple[int, bytes, int, int]]:
+    """The same from an element at `at` on, in a document whose terminator is at `last`.
+
+    Raises:
+        Malformed: a length, a terminator or a type is wrong.
+    """
     while at < last:
         stop = raw.find(0, at + 1, last)
         if stop < 0:

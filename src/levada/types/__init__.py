@@ -3,7 +3,7 @@
 `kinds` is the table of kinds, `lattice` says how they join, `extjson` writes variants, `cast` moves rows up.
 """
 
-from levada.types.cast import cast
+from levada.types.cast import cast, struct
 from levada.types.kinds import BSON, DIGITS, KINDS, MAX_FIELDS, TAGS, Kind, field_of, kind_of
 from levada.types.lattice import join, widen
 
@@ -18,5 +18,6 @@ __all__ = [
     "field_of",
     "join",
     "kind_of",
+    "struct",
     "widen",
 ]
