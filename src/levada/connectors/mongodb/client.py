@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -27,6 +28,9 @@ class MongoConnection:
         settings: its settings.
         root: the project's folder, where an embedded server keeps its data.
     """
+
+    kind: ClassVar[str] = "mongodb"
+    settings_model: ClassVar[type[MongoSettings]] = MongoSettings
 
     def __init__(self, name: str, settings: MongoSettings, root: Path) -> None:
         self.name = name
@@ -59,6 +63,17 @@ class MongoConnection:
                 with translated(self.name):
                     self._nodes[host, port] = MongoClient(uri, tz_aware=True, **options)
             return self._nodes[host, port]
+
+    def reader(self) -> MongoClient[Document]:
+        """A client whose commands all go to one server, chosen by the read preference."""
+        client = self.client
+        hello = client.admin.command("hello", read_preference=client.read_preference)
+        if len(client.topology_description.server_descriptions()) == 1:
+            return client
+        host, _, port = hello.get("me", "").rpartition(":")
+        if not host:  # a mongos does not say its name
+            host, port = random.choice(sorted(client.nodes))  # noqa: S311
+        return self.node(host, int(port))
 
     def database(self, name: str | None = None) -> Database[Document]:
         """A database by name; None means the connection's own.

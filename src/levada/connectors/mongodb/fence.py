@@ -1,0 +1,239 @@
+"""The fence and the position a sink keeps beside its data, in `_levada_positions` of the same database.
+
+One document per owner, collection and lane (format 1):
+`{_id: {owner, table, lane}, format, epoch, writer, writes, position?, window?, attempt?, updated_at}`.
+Every bulk write is a transaction that also counts `writes` up, on condition that `epoch` and `writer` are still
+its own: whoever takes the fence over makes that condition fail, or conflicts with the transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient, ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+from levada.connectors.base import Write
+from levada.connectors.mongodb.faults import ILLEGAL_OPERATION, retriable
+from levada.errors import Fatal, Fenced
+from levada.positions import Position
+
+POSITIONS = "_levada_positions"
+FORMAT = 1
+LANES = 2
+RETRIES = 5
+_NOT_IN_TRANSACTION = 263
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+
+class Fence:
+    """One writer's claim on one collection, and its transactions.
+
+    Args:
+        client: of the sink.
+        database, collection: the target.
+        write: owner and epoch.
+        transactions: whether the server has them for this collection; else the fence is looked at before
+            each write, and a write already on its way can't be stopped.
+    """
+
+    def __init__(
+        self, client: MongoClient[Any], database: str, collection: str, write: Write, *, transactions: bool
+    ) -> None:
+        self._client = client
+        self._documents = positions(client, database)
+        self._owner = write.owner
+        self._table = collection
+        self._epoch = write.fence.epoch if write.fence else None
+        self._transactions = transactions
+        self.writer = uuid4().hex
+        self.stored: Document = {}
+
+    @property
+    def comment(self) -> str:
+        """Marks this writer's commands in `$currentOp`."""
+        return f"levada:{self._owner}:{self._table}:{self.stored.get('epoch', 0)}:{self.writer}"
+
+    @property
+    def comment_of_owner(self) -> str:
+        """What the comments of all writers of this owner and collection start with."""
+        return f"levada:{self._owner}:{self._table}:"
+
+    def take(self) -> None:
+        """Refuse all earlier writers of this owner from now on.
+
+        Raises:
+            Fenced: a newer epoch has it.
+        """
+        stored = [self._take(lane) for lane in range(LANES)]
+        self.stored = stored[0]
+
+    def _take(self, lane: int) -> Document:
+        condition: Document = {"_id": self._id(lane)}
+        if self._epoch is not None:
+            condition["epoch"] = {"$lte": self._epoch}
+        change: Document = {
+            "$set": {"writer": self.writer, "format": FORMAT},
+            "$currentDate": {"updated_at": True},
+        }
+        if self._epoch is None:
+            change["$setOnInsert"] = {"epoch": 0}
+        else:
+            change["$set"]["epoch"] = self._epoch
+        for attempt in range(RETRIES):
+            try:
+                taken: Document = self._documents.find_one_and_update(
+                    condition, change, upsert=True, return_document=ReturnDocument.AFTER
+                )
+                return taken
+            except DuplicateKeyError:
+                self._refuse_if_newer(lane, last=attempt == RETRIES - 1)
+        raise AssertionError
+
+    def _refuse_if_newer(self, lane: int, *, last: bool) -> None:
+        stored = self._documents.find_one({"_id": self._id(lane)}) or {}
+        if last or (self._epoch is not None and stored.get("epoch", 0) > self._epoch):
+            raise self._fenced(stored)
+
+    def run(self, lane: int, work: Callable[[ClientSession | None], T]) -> T:
+        """Do `work` in one transaction with the fence; it is called again after a conflict or a step-down.
+
+        Raises:
+            Fenced: another writer of this owner has the fence now.
+        """
+        if not self._transactions:
+            return self._unfenced(lane, work)
+
+        def both(session: ClientSession) -> T:
+            self._hold(lane, session)
+            return work(session)
+
+        with self._client.start_session(causal_consistency=False) as session:
+            return session.with_transaction(
+                both, ReadConcern("local"), WriteConcern("majority"), ReadPreference.PRIMARY
+            )
+
+    def _unfenced(self, lane: int, work: Callable[[ClientSession | None], T]) -> T:
+        for attempt in range(RETRIES):
+            try:
+                self._hold(lane, None)
+                return work(None)
+            except PyMongoError as error:
+                if attempt == RETRIES - 1 or not retriable(error):
+                    raise
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError
+
+    def hold(self) -> None:
+        """Check that the fence is still this writer's.
+
+        Raises:
+            Fenced: it is not.
+        """
+        for lane in range(LANES):
+            self._unfenced(lane, lambda _session: None)
+
+    def _hold(self, lane: int, session: ClientSession | None) -> None:
+        found = self._documents.update_one(
+            {"_id": self._id(lane), "writer": self.writer}, {"$inc": {"writes": 1}}, session=session
+        )
+        if not found.matched_count:
+            raise self._fenced({})
+
+    def begin_attempt(self, attempt: Any) -> None:
+        """Remember which rows the coming writes store, until the commit (see `rows.Numbering`)."""
+        self.run(0, lambda session: self._change({"$set": {"attempt": attempt}}, session))
+
+    def commit(self, position: Position | None, window: str | None) -> None:
+        """Store the position.
+
+        Raises:
+            Fenced: another writer has the fence, or the position is not newer than the stored one.
+        """
+
+        def work(session: ClientSession | None) -> None:
+            change: Document = {"$currentDate": {"updated_at": True}, "$unset": {"attempt": 1}, "$set": {}}
+            if position is not None:
+                self._refuse_if_older(position, session)
+                change["$set"]["position"] = position.to_dict()
+            if window is not None:
+                change["$set"]["window"] = window
+            if not change["$set"]:
+                del change["$set"]
+            self._change(change, session)
+
+        self.run(0, work)
+
+    def _refuse_if_older(self, position: Position, session: ClientSession | None) -> None:
+        stored = self._documents.find_one({"_id": self._id(0)}, session=session) or {}
+        known = stored.get("position")
+        if known and Position.from_dict(known).sequence >= position.sequence:
+            raise Fenced(
+                f"commit {position.sequence} of {self._owner} is stored already",
+                where=self._table,
+                hint="another run of this step was faster; nothing is lost",
+            )
+
+    def _change(self, change: Document, session: ClientSession | None) -> None:
+        self._documents.update_one({"_id": self._id(0), "writer": self.writer}, change, session=session)
+
+    def _id(self, lane: int) -> Document:
+        return {"owner": self._owner, "table": self._table, "lane": lane}
+
+    def _fenced(self, stored: Document) -> Fenced:
+        newer = f" (epoch {stored['epoch']}, ours is {self._epoch})" if "epoch" in stored else ""
+        return Fenced(
+            f"another writer has taken over for {self._owner}{newer}",
+            where=self._table,
+            hint="this run's data was refused from there on; the other run stores it",
+        )
+
+
+def positions(client: MongoClient[Any], database: str) -> Collection[Document]:
+    """The collection of fences and positions beside the data."""
+    options: CodecOptions[Document] = CodecOptions(tz_aware=True)
+    return client.get_database(
+        database,
+        codec_options=options,
+        write_concern=WriteConcern("majority"),
+        read_concern=ReadConcern("majority"),
+        read_preference=ReadPreference.PRIMARY,
+    )[POSITIONS]
+
+
+def stored_position(client: MongoClient[Any], database: str, collection: str, owner: str) -> Position | None:
+    """What an owner committed last into a collection; None if nothing.
+
+    Raises:
+        Fatal: it was written by a newer Levada.
+    """
+    key = {"owner": owner, "table": collection, "lane": 0}
+    stored = positions(client, database).find_one({"_id": key})
+    if stored and stored.get("format", FORMAT) > FORMAT:
+        raise Fatal(
+            f"{database}.{POSITIONS} has format {stored['format']}, this Levada reads up to {FORMAT}",
+            hint="upgrade Levada on this machine",
+        )
+    return Position.from_dict(stored["position"]) if stored and "position" in stored else None
+
+
+def has_transactions(client: MongoClient[Any]) -> bool:
+    """Whether the deployment has transactions: a replica set or a sharded cluster, not a standalone server."""
+    hello = client.admin.command("hello")
+    return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+def refused_in_transaction(error: OperationFailure) -> bool:
+    """Whether this collection takes no transactions (time series, capped)."""
+    return error.code in (_NOT_IN_TRANSACTION, ILLEGAL_OPERATION)

@@ -1,0 +1,123 @@
+"""Two threads that store chunks of rows, each in its own order, behind a bounded queue."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from levada.batches import Rejected
+from levada.connectors.mongodb.fence import LANES
+
+QUEUE = 4  # chunks per lane
+
+
+@dataclass
+class Tally:
+    """What has been stored so far.
+
+    Args:
+        rows: stored.
+        replaced: rows that were there before and are not any more.
+        bytes: of the stored documents.
+        rejected: not stored.
+    """
+
+    rows: int = 0
+    replaced: int = 0
+    bytes: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.rows += other.rows
+        self.replaced += other.replaced
+        self.bytes += other.bytes
+        self.rejected += other.rejected
+
+
+Store = Callable[[int, list[bytes]], Tally]
+
+
+class Lanes:
+    """Hands chunks to `store(lane, documents)`; the first error stops both lanes and is raised to the caller."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queues: list[queue.Queue[list[bytes] | None]] = [queue.Queue(QUEUE) for _ in range(LANES)]
+        self._tallies = [Tally() for _ in range(LANES)]
+        self._error: BaseException | None = None
+        self._failed = threading.Event()
+        self._turn = 0
+        self._threads: list[threading.Thread] = []
+
+    def put(self, documents: list[bytes], lane: int | None = None) -> None:
+        """Store a chunk on a lane, or on the next one.
+
+        Raises:
+            BaseException: what stopped a lane earlier.
+        """
+        if not self._threads:
+            self._start()
+        if lane is None:
+            lane, self._turn = self._turn, (self._turn + 1) % LANES
+        self._offer(lane, documents)
+
+    def drain(self) -> Tally:
+        """Wait until everything is stored; returns what was."""
+        for lane in range(len(self._threads)):
+            self._offer(lane, None)
+        self._join()
+        self._raise()
+        total = Tally()
+        for tally in self._tallies:
+            total.add(tally)
+        return total
+
+    def stop(self) -> None:
+        """Drop what is not stored yet."""
+        self._failed.set()
+        self._join()
+
+    def _start(self) -> None:
+        for lane in range(LANES):
+            name = f"levada-mongodb-write-{lane}"
+            thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self, lane: int) -> None:
+        while not self._failed.is_set():
+            try:
+                documents = self._queues[lane].get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if documents is None:
+                return
+            try:
+                self._tallies[lane].add(self._store(lane, documents))
+            except BaseException as error:  # noqa: BLE001 - it is raised to the caller
+                self._error = self._error or error
+                self._failed.set()
+
+    def _offer(self, lane: int, documents: list[bytes] | None) -> None:
+        while True:
+            self._raise()
+            try:
+                return self._queues[lane].put(documents, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def lane_of(key: bytes) -> int:
+    """The lane of a key: rows of one key must stay in order."""
+    return crc32(key) % LANES

@@ -1,0 +1,164 @@
+"""Reads a MongoDB collection as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from levada.batches import Batch
+from levada.bson import Decoder, Reply, to_canonical
+from levada.connectors.base import Query, Table
+from levada.connectors.mongodb import times
+from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.where import compile_where
+from levada.connectors.mongodb.wire import RawCursor, read_ahead
+from levada.errors import ConfigError, Retriable
+from levada.positions import Position
+from levada.windows import Window
+
+if TYPE_CHECKING:
+    from levada.connectors.mongodb.client import MongoConnection
+
+_WRITING_STAGES = ("$out", "$merge")
+
+
+class MongoSource:
+    """Reads one collection or view; implements `levada.connectors.base.Source`.
+
+    With `after`, rows come in the order of the table's time column, and a batch carries the highest time
+    read so far wherever no later row can have the same one; `after=Position()` starts at the beginning.
+    """
+
+    def __init__(self, connection: MongoConnection, table: Table, query: Query) -> None:
+        self._connection = connection
+        self._table = table
+        self._query = query
+
+    def read(self, window: Window | None = None, after: Position | None = None) -> Iterator[Batch]:
+        """Batches of the window, after a position.
+
+        Raises:
+            ConfigError: the query can't be run, or needs a time column that the table has not.
+            Retriable: the server went away, or lost the cursor; what was read so far is void.
+        """
+        database, collection = self._connection.namespace(self._table)
+        command = self.command(collection, window, after)
+        where = f"{self._connection.name}.{database}.{collection}"
+        with translated(where):
+            client = self._connection.reader()
+            level = client.read_concern.document
+            cursor = RawCursor(
+                client, database, command | ({"readConcern": level} if level else {}), self._query.batch_rows
+            )
+        with closing(read_ahead(cursor)) as replies:
+            yield from self._batches(replies, where, tracked=after is not None and not self._query.pipeline)
+
+    def command(self, collection: str, window: Window | None, after: Position | None) -> dict[str, Any]:
+        """The find or aggregate command that reads it."""
+        query = self._query
+        condition = self.condition(window, after)
+        order = dict.fromkeys((self._time(), "_id"), 1) if after is not None else {}
+        size = query.batch_rows
+        if not query.pipeline:
+            command = {"find": collection, "filter": condition, "batchSize": size}
+            command |= {"projection": projection(query.columns)} if query.columns else {}
+            return command | ({"sort": order, "allowDiskUse": True} if order else {})
+        stages = [{"$match": condition}] if condition else []
+        stages += [{"$sort": order}] if order else []
+        stages += reading_stages(query)
+        return {
+            "aggregate": collection,
+            "pipeline": stages,
+            "cursor": {"batchSize": size},
+            "allowDiskUse": True,
+        }
+
+    def condition(self, window: Window | None, after: Position | None = None) -> times.Filter:
+        """Everything that restricts the rows, as one MongoDB filter."""
+        conditions: list[times.Filter] = []
+        if window is not None:
+            conditions.append(times.in_window(self._time(), window))
+        if after is not None:
+            conditions.append(times.later(self._time(), after.parts.get("")))
+        if self._query.filter:
+            conditions.append(dict(self._query.filter))
+        if self._query.where:
+            conditions.append(compile_where(self._query.where))
+        return conjunction(conditions)
+
+    def _time(self) -> str:
+        if self._table.time is None:
+            raise ConfigError(
+                f"table {self._table} has no time column, so it has no windows",
+                where=str(self._table),
+                hint="name it: `time: COLUMN` of the table",
+            )
+        return self._table.time
+
+    def _batches(self, replies: Iterator[Reply], where: str, *, tracked: bool) -> Iterator[Batch]:
+        decoder = Decoder()
+        held: tuple[Batch, Any] | None = None
+        for reply in _located(replies, where):
+            if not len(reply.documents):
+                continue
+            batch = self._decode(reply, decoder)
+            if not tracked:
+                yield batch
+                continue
+            ends = reply.documents.take([0, -1]).slices()  # type: ignore[arg-type]
+            first, last = (times.watermark(document, self._time()) for document in ends)
+            if held:
+                yield _placed(*held) if held[1] != first else held[0]
+            held = (batch, last)
+        if held:
+            yield _placed(*held)
+
+    def _decode(self, reply: Reply, decoder: Decoder) -> Batch:
+        if self._query.canonical:
+            return Batch(to_canonical(reply.documents))
+        data, rejected = decoder.decode(reply.documents)
+        return Batch(data, rejected=rejected)
+
+
+def conjunction(conditions: list[times.Filter]) -> times.Filter:
+    """All of them, as one filter."""
+    if len(conditions) < 2:
+        return conditions[0] if conditions else {}
+    return {"$and": conditions}
+
+
+def projection(columns: tuple[str, ...]) -> dict[str, int]:
+    """The projection that keeps these columns and no other, `_id` included only where it is named."""
+    wanted: dict[str, int] = dict.fromkeys(columns, 1)
+    return wanted if "_id" in wanted else {**wanted, "_id": 0}
+
+
+def reading_stages(query: Query) -> list[dict[str, Any]]:
+    """The query's own stages, and its projection.
+
+    Raises:
+        ConfigError: a stage writes.
+    """
+    for stage in query.pipeline:
+        writing = [name for name in stage if name in _WRITING_STAGES]
+        if writing:
+            raise ConfigError(
+                f"a pipeline that is read can't contain {writing[0]}",
+                hint="leave it out: where the result goes is said by `to:` and `mode:`",
+            )
+    stages = [dict(stage) for stage in query.pipeline]
+    return stages + ([{"$project": projection(query.columns)}] if query.columns else [])
+
+
+def _placed(batch: Batch, value: Any) -> Batch:
+    return Batch(batch.data, Position({"": value}) if value is not None else None, batch.rejected)
+
+
+def _located(replies: Iterator[Reply], where: str) -> Iterator[Reply]:
+    try:
+        with translated(where):
+            yield from replies
+    except Retriable as error:
+        error.hint = error.hint or "the step is tried again from its beginning"
+        raise
