@@ -1,8 +1,8 @@
 """Reads a SELECT before it runs: which tables it names, what of them it needs, where its columns come from.
 
-A table is written as `connection.table`. Of a table the statement gets the columns it names, and only the
-run's window where every mention of it is bounded by
-`time_column >= $window_start and time_column < $window_end`.
+A table is written as `connection.table`. Of a table the statement gets the columns it names (all of them
+where a name may mean a column or an alias), and only the run's window where every mention of it is bounded
+by `time_column >= $window_start and time_column < $window_end`.
 """
 
 from __future__ import annotations
@@ -136,15 +136,38 @@ def _rename(table: exp.Table, alias: str) -> None:
 
 def _columns(scope: Scope, name: str) -> frozenset[str] | None:
     """The columns a scope may need of one of its sources; None if that can't be told."""
-    if any(scope.find_all(exp.Star)) and any(_stars(scope)):
+    if any(_stars(scope)):
         return None
-    found = set()
-    for column in scope.columns:
-        if column.table in ("", name):
-            found.add(column.name)
-        elif column.table not in scope.sources:
-            found.add(column.parts[0].name)  # a field of a struct: the first part is the column
-    return frozenset(found)
+    aliases = _aliases(scope)
+    found, ambiguous = set(), set()
+    for column in (*scope.columns, *scope.find_all(exp.Column)):
+        first, *rest = (part.name for part in column.parts)
+        if rest and first == name:
+            found.add(rest[0])
+        elif rest and first in scope.sources:
+            continue
+        elif not rest and _may_be_alias(column, aliases):
+            ambiguous.add(first)
+        else:
+            found.add(first)  # of this source or another; or a struct, whose field follows
+    return None if ambiguous - found else frozenset(found)
+
+
+def _aliases(scope: Scope) -> dict[str, exp.Expression]:
+    """Names that the SELECT gives to something else than a column of that name."""
+    selects = scope.expression.selects if isinstance(scope.expression, exp.Select) else []
+    return {
+        item.alias: item
+        for item in selects
+        if isinstance(item, exp.Alias)
+        and not (isinstance(item.this, exp.Column) and item.this.name == item.alias)
+    }
+
+
+def _may_be_alias(column: exp.Column, aliases: Mapping[str, exp.Expression]) -> bool:
+    """Whether a name may mean an alias: DuckDB decides by the columns that exist, so all must be there."""
+    alias = aliases.get(column.name)
+    return alias is not None and column.find_ancestor(exp.Alias) is not alias
 
 
 def _stars(scope: Scope) -> Iterator[exp.Expression]:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+
+from levada.connectors.base import Table
+from levada.engines import addresses, read_statement
+from levada.errors import ConfigError
+
+pytestmark = pytest.mark.unit
+
+WINDOWED = "where day >= $window_start and day < $window_end"
+
+
+def resolve(address: str) -> Table:
+    connection, _, name = address.partition(".")
+    if connection not in ("shop", "lake"):
+        raise ConfigError(f"unknown connection {connection!r}")
+    return Table(connection, name, time="day")
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("select a, b from shop.t", {"a", "b"}),
+        ("select a from shop.t where b > 1 group by a having max(c) > 2", {"a", "b", "c"}),
+        ("select s.x.y, items[1].price from shop.t as s", {"x", "items"}),
+        ("select address.city from shop.t", {"address"}),
+        ("select count(*) from shop.t", set()),
+        ("select * from shop.t", None),
+        ("select t.* from shop.t as t", None),
+        ("with q as (select a from shop.t) select * from q", {"a"}),
+        ("select a from (select a, b from shop.t) where a > 1", {"a", "b"}),
+        ("select a from shop.t where exists (select 1 from shop.t as u where u.b = t.c)", {"a", "b", "c"}),
+        ("select a from shop.t union all select b from shop.t", {"a", "b"}),
+        ("select a from shop.t qualify row_number() over (partition by b order by c) = 1", {"a", "b", "c"}),
+        ("select upper(a) as a from shop.t group by a", {"a"}),
+        ("select a + 1 as b, b * 2 as c from shop.t", None),  # b: a column if there is one, else the alias
+        ("select date_trunc('day', a) as day from shop.t group by day", None),
+        ("select a as b from shop.t order by b", None),
+    ],
+)
+def test_a_statement_needs_the_columns_it_names(sql: str, columns: set[str] | None) -> None:
+    needed = read_statement(sql, resolve).inputs["shop.t"].columns
+    if columns is None:
+        assert needed is None
+    else:
+        assert needed is not None
+        assert columns <= needed
+
+
+@pytest.mark.parametrize(
+    ("sql", "windowed"),
+    [
+        (f"select a from shop.t {WINDOWED}", True),
+        (f"select a from shop.t {WINDOWED} and a > 1", True),
+        (f"select a from shop.t as x {WINDOWED.replace('day', 'x.day')}", True),
+        ("select a from shop.t", False),
+        ("select a from shop.t where day >= $window_start", False),
+        ("select a from shop.t where day > $window_start and day < $window_end", False),
+        ("select a from shop.t where day >= $window_start or day < $window_end", False),
+        ("select a from shop.t where other >= $window_start and other < $window_end", False),
+        ("select a from shop.t where not (day >= $window_start and day < $window_end)", False),
+        (f"select a from shop.t {WINDOWED} union all select a from shop.t", False),
+        (f"select x.a from shop.t x join shop.t y on x.a = y.a {WINDOWED.replace('day', 'x.day')}", False),
+    ],
+)
+def test_only_a_bound_on_every_mention_narrows_the_read_to_the_window(sql: str, windowed: bool) -> None:
+    assert read_statement(sql, resolve).inputs["shop.t"].windowed is windowed
+
+
+@pytest.mark.parametrize(
+    ("sql", "origins"),
+    [
+        ("select _id, a as b from shop.t", {"_id": ("shop.t", "_id"), "b": ("shop.t", "a")}),
+        ("with q as (select _id as k from shop.t) select k as _id from q", {"_id": ("shop.t", "_id")}),
+        ("select upper(_id) as _id from shop.t", {}),
+        ("with q as (select upper(_id) as _id from shop.t) select _id from q", {}),
+        ("select x._id from shop.t x join lake.t y on x.a = y.a", {"_id": ("shop.t", "_id")}),
+        ("select _id from shop.t x join lake.t y on x.a = y.a", {}),
+        ("select _id from shop.t union all select a from shop.t", {}),
+    ],
+)
+def test_only_columns_taken_unchanged_have_an_origin(sql: str, origins: dict[str, tuple[str, str]]) -> None:
+    assert read_statement(sql, resolve).origins == origins
+
+
+def test_a_table_read_twice_is_one_input_with_two_mentions() -> None:
+    inputs = read_statement("select * from shop.t a join shop.t b using (k)", resolve).inputs
+    assert [(name, item.mentions) for name, item in inputs.items()] == [("shop.t", 2)]
+
+
+def test_a_name_of_a_cte_is_not_a_table() -> None:
+    assert addresses("with q as (select 1 as a) select a from q join lake.t using (a)") == ("lake.t",)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("selec 1", "can't parse"),
+        ("select 1; select 2", "not one SELECT"),
+        ("delete from shop.t", "not one SELECT"),
+        ("select a from t", "unknown table 't'"),
+        ("select a from nowhere.t", "unknown connection 'nowhere'"),
+        ("select a from shop.t where b = $tomorrow", "tomorrow"),
+        ("select a from shop.t where b = ?", "parameter"),
+        ("", "not one SELECT"),
+    ],
+)
+def test_what_is_not_one_select_over_known_tables_is_refused(sql: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says.replace("?", r"\?")):
+        read_statement(sql, resolve)
