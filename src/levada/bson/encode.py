@@ -1,12 +1,173 @@
-"""Typed columns -> documents."""
+"""Typed columns -> documents.
+
+All rows at once: each column becomes pieces of bytes for every row (`levada.bson.rope`), which are joined in
+one go. The field's kind says the BSON type (`levada.types.kinds`). Types that BSON does not have:
+
+| Arrow | BSON |
+|---|---|
+| int8, int16, uint8, uint16 | int32 |
+| uint32 | int64 |
+| uint64, decimals of any width | Decimal128 |
+| float16, float32 | double |
+| dates, time stamps of any unit | date; a time finer than 1 ms rejects the row, a naive one is taken as UTC |
+| dictionaries | their values |
+| maps | documents |
+| others | what PyMongo makes of the Python value; the row is rejected where it makes none |
+
+A row is also rejected when a decimal needs more than 34 digits, or the text of an ObjectId, UUID or variant
+is not one. The rejected record holds the row as JSON.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from levada.batches import Rejected
+from levada.bson import values
+from levada.bson.rope import Matrix, Rope, numbers, offsets_of, spread
+from levada.bson.values import NULL, Encoded, Rows, rope_of
+from levada.errors import Fatal
+from levada.types import KINDS, kind_of
 
 
 def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array, tuple[Rejected, ...]]:
-    """One BSON document per row as a binary array, and the rows that BSON can't hold (left out)."""
-    raise NotImplementedError
+    """One BSON document per row.
+
+    Args:
+        batch: rows by a schema whose labels say which BSON types to restore.
+        omit_nulls: leave null members out instead of writing null (array elements always stay).
+
+    Returns:
+        A binary array without nulls, in the order of the rows, without the rejected ones; and those.
+
+    Raises:
+        Fatal: a name appears twice or holds NUL, or the documents are larger than 2 GiB together.
+    """
+    rows = Rows(np.arange(batch.num_rows), {}, omit_nulls)
+    if batch.num_rows == 0:
+        return pa.array([], pa.binary()), ()
+    try:
+        documents = _members(batch.columns, list(batch.schema), rows).joined()
+    except pa.ArrowCapacityError as error:
+        raise Fatal(
+            "a batch encodes to more than 2 GiB of documents", hint="write smaller batches"
+        ) from error
+    if not rows.bad:
+        return documents, ()
+    good = np.ones(batch.num_rows, np.bool_)
+    good[list(rows.bad)] = False
+    rejected = tuple(Rejected(_row_text(batch, row), rows.bad[row]) for row in sorted(rows.bad))
+    return documents.filter(pa.array(good)), rejected
+
+
+def _row_text(batch: pa.RecordBatch, row: int) -> bytes:
+    return json.dumps(batch.slice(row, 1).to_pylist()[0], default=str, ensure_ascii=False).encode()
+
+
+def _members(columns: list[pa.Array], fields: list[pa.Field], rows: Rows) -> Rope:
+    """Whole documents of these columns, without nulls among the rows."""
+    names = [field.name for field in fields]
+    if len(set(names)) < len(names):
+        raise Fatal(f"the name {max(names, key=names.count)!r} appears twice in one document")
+    body = Rope(len(rows.origin))
+    for column, field in zip(columns, fields, strict=True):
+        name = field.name.encode() + b"\0"
+        if b"\0" in name[:-1]:
+            raise Fatal(f"the name {field.name!r} holds NUL, which BSON can't store")
+        _member(body, name, column, field, rows)
+    whole = Rope(len(rows.origin))
+    whole.add(body.sizes(5))
+    whole.extend(body)
+    whole.add(b"\0")
+    return whole
+
+
+def _member(body: Rope, name: bytes, column: pa.Array, field: pa.Field, rows: Rows) -> None:
+    if not (rows.omit_nulls and column.null_count):
+        tag, value = _element(column, field, rows)
+        body.add(tag)
+        body.add(name)
+        body.extend(value)
+        return
+    valid = np.asarray(column.is_valid())
+    if not valid.any():
+        return
+    there = rows.of(np.flatnonzero(valid))
+    element = Rope(len(there.origin))
+    _member(element, name, column.drop_null(), field, there)
+    body.add(spread(element.joined(), _edges(valid)))
+
+
+def _edges(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+
+
+def _element(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
+    """Values of a column; a null is BSON's null."""
+    if column.null_count == len(column):
+        return NULL, Rope(len(column))
+    if not column.null_count:
+        return _value(column, field, rows)
+    valid = np.asarray(column.is_valid())
+    tag, value = _value(column.drop_null(), field, rows.of(np.flatnonzero(valid)))
+    tags = np.full((len(column), 1), NULL[0], np.uint8)
+    tags[valid] = np.frombuffer(tag, np.uint8) if isinstance(tag, bytes) else tag
+    full = Rope(len(column))
+    full.add(spread(value.joined(), _edges(valid)))
+    return tags, full
+
+
+def _value(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
+    kind, _, subtype = kind_of(field).partition(":")
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kind == "arrow":
+        return values.foreign(column, rows)
+    if kind == "binary":
+        return values.binary(column.cast(pa.binary()), int(subtype or "0", 16))
+    arrow = KINDS[kind].arrow
+    if arrow is not None and kind != "date" and column.type != arrow:
+        column = column.cast(arrow)
+    write = _NESTED.get(kind) or values.WRITERS[kind]
+    return write(column, rows)
+
+
+def _document(column: pa.Array, rows: Rows) -> Encoded:
+    fields = list(column.type)
+    return b"\x03", _members([column.field(at) for at in range(len(fields))], fields, rows)
+
+
+def _array(column: pa.Array, rows: Rows) -> Encoded:
+    if not pa.types.is_list(column.type):
+        column = column.cast(pa.list_(column.type.value_field))
+    edges = np.asarray(column.offsets).astype(np.int64)
+    counts, edges = np.diff(edges), edges - edges[0]
+    items = column.flatten()
+    origin = np.repeat(np.arange(len(column)), counts)
+    tag, value = _element(items, column.type.value_field, rows.of(origin))
+    elements = Rope(len(items))
+    elements.add(tag)
+    elements.add(_keys(np.arange(len(items)) - np.repeat(edges[:-1], counts)))
+    elements.extend(value)
+    joined = spread(elements.joined(), edges)
+    return rope_of(b"\x04", numbers((np.diff(offsets_of(joined)) + 5).astype("<i4")), joined, b"\0")
+
+
+def _keys(indices: npt.NDArray[np.int64]) -> Matrix | pa.Array:
+    """Names of array elements: their index in decimal, and NUL."""
+    most = int(indices.max(initial=0))
+    if most < 10:
+        keys = np.zeros((len(indices), 2), np.uint8)
+        keys[:, 0] = indices + ord("0")
+        return keys
+    names = pa.array([b"%d\0" % index for index in range(most + 1)], pa.binary())
+    return names.take(pa.array(indices))
+
+
+_NESTED: dict[str, Callable[[pa.Array, Rows], Encoded]] = {"document": _document, "array": _array}
