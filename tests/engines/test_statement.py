@@ -89,6 +89,10 @@ def test_a_table_read_twice_is_one_input_with_two_mentions() -> None:
     assert [(name, item.mentions) for name, item in inputs.items()] == [("shop.t", 2)]
 
 
+def test_a_function_is_not_a_table() -> None:
+    assert addresses("select i from range(1, 10) as t(i) join lake.t on t.i = lake.t.k") == ("lake.t",)
+
+
 def test_a_name_of_a_cte_is_not_a_table() -> None:
     assert addresses("with q as (select 1 as a) select a from q join lake.t using (a)") == ("lake.t",)
 

@@ -71,7 +71,7 @@ def select(
             origin = _origin_fields(statement, {relation.address: relation.schema for relation in inputs})
             for batch in _result(connection, statement.sql, used):
                 yield _restore(batch, origin)
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # a stream's errors come as any of these
             raise _first_fault(inputs) or _translated(error) from error
         finally:
             for relation in inputs:
@@ -178,7 +178,7 @@ def _first_fault(relations: Iterable[_Relation]) -> LevadaError | None:
     return next((relation.fault for relation in relations if relation.fault), None)
 
 
-def _translated(error: duckdb.Error) -> LevadaError:
+def _translated(error: Exception) -> LevadaError:
     text = str(error).strip()
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         return ConfigError(f"DuckDB rejects the SQL: {text}")

@@ -73,11 +73,11 @@ def read_statement(text: str, resolve: Callable[[str], Table]) -> Statement:
     inputs: dict[str, Input] = {}
     for inner in scope.traverse():
         for name, source in inner.sources.items():
-            if isinstance(source, exp.Table):
+            if _is_table(source):
                 _add(inputs, resolve, inner, name, source)
     origins = _origins(scope)
     for table in list(query.find_all(exp.Table)):
-        if _address(table) in inputs:
+        if _is_table(table) and _address(table) in inputs:
             _rename(table, inputs[_address(table)].alias)
     return Statement(query.sql(dialect="duckdb"), inputs, _parameters(query), origins)
 
@@ -90,9 +90,14 @@ def addresses(text: str) -> tuple[str, ...]:
         _address(source): None
         for inner in (scope.traverse() if scope else ())
         for source in inner.sources.values()
-        if isinstance(source, exp.Table)
+        if _is_table(source)
     }
     return tuple(found)
+
+
+def _is_table(source: object) -> bool:
+    """A table, not a function such as `range(10)`, nor a subquery."""
+    return isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier)
 
 
 def _parse(text: str) -> exp.Query:
@@ -224,7 +229,7 @@ def _origin(column: exp.Expression, scope: Scope) -> tuple[str, str] | None:
     if not column.table and len(scope.sources) != 1:
         return None
     source = scope.sources.get(column.table) if column.table else next(iter(scope.sources.values()))
-    if isinstance(source, exp.Table):
+    if _is_table(source):
         return _address(source), column.name
     if not isinstance(source, Scope) or not isinstance(source.expression, exp.Select):
         return None
