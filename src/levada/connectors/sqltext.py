@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-
 from bson import json_util
+
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window

@@ -6,7 +6,7 @@ outside the store's range, a null in the key, a time outside the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,9 +18,9 @@ from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write
 from levada.connectors.reading import OFFLINE
 from levada.connectors.spool import Spool
-from levada.connectors.sqltext import bounds, quoted
+from levada.connectors.sqltext import bounds, literal, quoted, within
 from levada.errors import ConfigError
-from levada.types.layout import row_text, stored_type, unstorable_rows
+from levada.types.layout import row_text, stored_type, to_stored, unstorable_rows
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
 _TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
@@ -57,6 +57,23 @@ def tags(write: Write) -> dict[str, str]:
     if write.mode is not Mode.APPEND or write.window is None:
         return {}
     return {OWNER_TAG: write.owner, WINDOW_TAG: str(write.window)}
+
+
+def replaced(write: Write, stored: pa.Schema) -> str | None:
+    """The condition of the stored rows that this write replaces, as SQL; None if there are none.
+
+    Args:
+        write: in mode append (with a window: what the same owner and window appended) or replace_window.
+        stored: all columns of the stored table.
+    """
+    values = tags(write)
+    if values:
+        known = all(name in stored.names for name in values)
+        return " AND ".join(f"{quoted(n)} = {literal(v)}" for n, v in values.items()) if known else None
+    column, window = write.table.time, write.window
+    if write.mode is not Mode.REPLACE_WINDOW or not column or not window or column not in stored.names:
+        return None
+    return within(column, stored.field(column).type, window)
 
 
 class Staging:
@@ -179,11 +196,22 @@ class Staging:
         return data.filter(pa.array(good))
 
 
-def tagged(batch: pa.RecordBatch, values: dict[str, str]) -> pa.RecordBatch:
-    """The batch with the hidden columns of its write."""
-    for name, value in values.items():
-        batch = batch.append_column(pa.field(name, pa.string()), pa.repeat(value, len(batch)))
-    return batch
+def encoded(batch: pa.RecordBatch, stored: pa.Schema, hidden: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """Rows in logical types as they are stored.
+
+    Args:
+        batch: visible columns.
+        stored: all columns of the store.
+        hidden: values of columns that the batch does not have; what is in neither is null.
+    """
+    visible = to_stored(batch, pa.schema([field for field in stored if field.name in batch.schema.names]))
+    columns = [
+        visible.column(field.name)
+        if field.name in visible.schema.names
+        else hidden.get(field.name, pa.nulls(len(batch), field.type))
+        for field in stored
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=stored)
 
 
 def tag_schema(values: dict[str, str]) -> pa.Schema:

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from levada.connectors.base import Fence, Finding, Query, Table
 from levada.connectors.lake.beside import epoch_app
-from levada.connectors.lake.faults import translated
+from levada.connectors.lake.faults import translate, translated
 from levada.connectors.lake.settings import LakeSettings
 from levada.connectors.lake.sink import LakeSink
 from levada.connectors.lake.source import LakeSource
@@ -71,12 +71,10 @@ class LakeConnection:
             projected(snapshot.logical, (column,), str(table))
             if column not in snapshot.stored.names:
                 return 0
-            try:
-                return _delete(
-                    snapshot, before(column, snapshot.stored.field(column).type, cutoff), fence, place
-                )
-            except CommitFailedError:
-                continue
+            condition = before(column, snapshot.stored.field(column).type, cutoff)
+            deleted = _delete(snapshot, condition, fence, str(table))
+            if deleted is not None:
+                return deleted
         raise Retriable("others kept committing", where=str(table), hint="run it again")
 
     def vacuum(self, table: Table, keep: timedelta = timedelta(days=7)) -> int:
@@ -148,21 +146,20 @@ class LakeConnection:
         return Finding(True, f"{self._root} is reachable; {rights}")
 
 
-def _delete(snapshot: Snapshot, predicate: str, fence: Fence | None, place: LakeTable) -> int:
-    application, where = epoch_app(_PRUNER), str(place.table)
+def _delete(snapshot: Snapshot, condition: str, fence: Fence | None, where: str) -> int | None:
+    """Delete and commit; None if others were faster."""
+    application = epoch_app(_PRUNER)
     seen = snapshot.version_of(application)
     if fence and seen is not None and seen > fence.epoch:
         raise Fenced(f"epoch {fence.epoch} may not prune, the table has seen {seen}", where=where)
     transactions = [Transaction(application, fence.epoch)] if fence else None
+    properties = CommitProperties(app_transactions=transactions, max_commit_retries=0)
     try:
-        deleted = snapshot.handle.delete(
-            predicate, commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0)
-        )
+        deleted = snapshot.handle.delete(condition, commit_properties=properties)
     except CommitFailedError:
-        raise
+        return None
     except DeltaError as error:
-        with translated(where):
-            raise error
+        raise translate(error, where) from error
     return int(deleted["num_deleted_rows"] or 0)
 
 

@@ -18,11 +18,11 @@ from levada.connectors.lake.table import (
     with_days,
 )
 from levada.connectors.reading import OFFLINE
-from levada.connectors.sqltext import bounds, literal, quoted, within
-from levada.connectors.staging import Staging, key_of, refuse_twins, tag_schema, tags
+from levada.connectors.sqltext import bounds, quoted
+from levada.connectors.staging import Staging, encoded, key_of, refuse_twins, replaced, tag_schema, tags
 from levada.errors import ConfigError, Fatal
 from levada.types import cast, widen
-from levada.types.layout import Change, change, from_stored, grown_type, stored_schema, stored_type, to_stored
+from levada.types.layout import Change, change, from_stored, grown_type, stored_schema, stored_type
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,7 @@ class Plan:
             filled[day] = _day(batch, source)
         for name, value in tags(self.write).items() if hidden is None else ():
             filled[name] = pa.repeat(value, len(batch))
-        visible = to_stored(batch, pa.schema([f for f in self.stored if f.name in batch.schema.names]))
-        columns = [
-            visible.column(field.name)
-            if field.name in visible.schema.names
-            else filled.get(field.name, pa.nulls(len(batch), field.type))
-            for field in self.stored
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=self.stored)
+        return encoded(batch, self.stored, filled)
 
     def new_rows(self, staging: Staging) -> Iterator[pa.RecordBatch]:
         for batch in staging.batches(self.logical):
@@ -203,24 +196,13 @@ def _check_partitions(partitions: list[str], stored: pa.Schema, where: str) -> N
 
 
 def _replaced(write: Write, snapshot: Snapshot | None) -> str | None:
-    """The condition of the rows that this write replaces, as SQL over the stored columns."""
-    if snapshot is None:
-        return None
-    values = tags(write)
-    if values:
-        known = all(name in snapshot.stored.names for name in values)
-        return " AND ".join(f"{quoted(n)} = {literal(v)}" for n, v in values.items()) if known else None
-    time = write.table.time
-    if (
-        write.mode is not Mode.REPLACE_WINDOW
-        or not time
-        or time not in snapshot.stored.names
-        or not write.window
-    ):
-        return None
-    kind = snapshot.stored.field(time).type
-    days = day_predicate(snapshot.days, time, *bounds(write.window, kind, time))
-    return " AND ".join(filter(None, (days, within(time, kind, write.window))))
+    """The condition of the rows that this write replaces, partitions first so that files are skipped."""
+    condition = replaced(write, snapshot.stored) if snapshot else None
+    column, window = write.table.time, write.window
+    if not condition or not snapshot or not column or not window or write.mode is not Mode.REPLACE_WINDOW:
+        return condition
+    days = day_predicate(snapshot.days, column, *bounds(window, snapshot.stored.field(column).type, column))
+    return " AND ".join(filter(None, (days, condition)))
 
 
 def _day(batch: pa.RecordBatch, source: str) -> pa.Array:

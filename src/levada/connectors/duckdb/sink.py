@@ -1,0 +1,199 @@
+"""Writes a DuckDB table: batches are staged, then stored with their position in one SQL transaction."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from levada.batches import Batch
+from levada.connectors.base import Mode, Write, Written
+from levada.connectors.duckdb.catalog import Catalog, Stored
+from levada.connectors.duckdb.columns import Columns, plan
+from levada.connectors.duckdb.database import Database, run, translate, translated
+from levada.connectors.sqltext import quoted
+from levada.connectors.staging import Staging, check_write, encoded, key_of, replaced, tags
+from levada.errors import LevadaError, Retriable
+from levada.positions import Position
+
+_ROWS = "_levada_rows"
+_ATTEMPTS = 10
+
+
+class DuckdbSink:
+    """Writes into one table.
+
+    Args:
+        database: where it lies.
+        table: its name.
+        folder: where batches may be kept until the commit.
+    """
+
+    def __init__(self, database: Database, table: str, folder: Path | None) -> None:
+        self._database = database
+        self._table = table
+        self._folder = folder
+
+    def position(self, owner: str) -> Position | None:
+        """What this owner committed last; None if nothing."""
+        with translated(self._database.file), self._database.cursor() as cursor:
+            stored = Catalog(cursor, self._database.settings.schema_name).committed(owner, self._table)
+        return Position.from_json(stored.position) if stored.sequence and stored.position else None
+
+    def open(self, write: Write) -> DuckdbWriter:
+        """Start a write.
+
+        Raises:
+            ConfigError: the write lacks what its mode needs.
+        """
+        check_write(write)
+        return DuckdbWriter(self._database, Staging(write, self._folder))
+
+
+class DuckdbWriter:
+    """Takes the batches of one write."""
+
+    def __init__(self, database: Database, staging: Staging) -> None:
+        self._database = database
+        self._staging = staging
+        self._write = staging.write
+
+    def write(self, batch: Batch) -> None:
+        self._staging.add(batch)
+
+    def commit(self, position: Position | None) -> Written:
+        """Store rows and position in one transaction.
+
+        Raises:
+            Fenced: a newer epoch, or this sequence or a later one, is committed already.
+            Retriable, Fatal: the database can't be written; nothing of this write is there.
+        """
+        try:
+            if self._write.mode is Mode.UPSERT:
+                self._staging.last_of_each_key()
+            return self._until_alone(position)
+        finally:
+            self._staging.close()
+
+    def abort(self) -> None:
+        self._staging.close()
+
+    def _until_alone(self, position: Position | None) -> Written:
+        """Try again while other threads change the same rows."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+            try:
+                with self._database.cursor() as cursor:
+                    return self._transaction(cursor, position)
+            except (duckdb.TransactionException, duckdb.ConstraintException) as error:
+                if attempt == _ATTEMPTS - 1 or not _conflict(error):
+                    raise translate(error, str(self._write.table)) from error
+            except duckdb.Error as error:
+                raise translate(error, str(self._write.table)) from error
+        raise Retriable("others kept writing", where=str(self._write.table), hint="run it again")
+
+    def _transaction(self, cursor: duckdb.DuckDBPyConnection, position: Position | None) -> Written:
+        cursor.begin()
+        try:
+            catalog = Catalog(cursor, self._database.settings.schema_name)
+            catalog.create()
+            catalog.advance(self._write, position)
+            gone = self._store(cursor, catalog)
+            cursor.commit()
+        except BaseException:
+            _roll_back(cursor)
+            raise
+        staging = self._staging
+        return Written(staging.rows, gone, staging.bytes, tuple(staging.rejected))
+
+    def _store(self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog) -> int:
+        """Change the table; returns how many rows gave way."""
+        target = self._write.table.name
+        before = catalog.table(target)
+        columns = plan(self._write, self._staging.schema, before)
+        name = catalog.name(target)
+        gone = self._make_room(cursor, name, before, columns)
+        columns.apply(cursor, name, before)
+        catalog.note(target, columns.logical)
+        if self._staging.rows:
+            self._insert(cursor, name, before, columns)
+        return gone
+
+    def _make_room(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored | None, columns: Columns
+    ) -> int:
+        if before is None:
+            return 0
+        if self._write.mode is Mode.REPLACE and columns.anew:
+            return int(run(cursor, f"SELECT count(*) FROM {name}")[0][0])  # noqa: S608
+        condition = "true" if self._write.mode is Mode.REPLACE else replaced(self._write, before.stored)
+        if condition is None:
+            return 0
+        return int(run(cursor, f"DELETE FROM {name} WHERE {condition}")[0][0])  # noqa: S608
+
+    def _insert(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored | None, columns: Columns
+    ) -> None:
+        rows = _Rows(self._staging, columns)
+        cursor.register(_ROWS, pa.RecordBatchReader.from_batches(columns.stored, rows.batches()))
+        names = [quoted(column) for column in columns.stored.names]
+        try:
+            if self._write.mode is Mode.UPSERT and before is not None:
+                run(cursor, _merge(name, names, [quoted(column) for column in key_of(self._write)]))
+            else:
+                listed = ", ".join(names)
+                run(cursor, f"INSERT INTO {name} ({listed}) SELECT {listed} FROM {_ROWS}")  # noqa: S608
+        except duckdb.Error as error:
+            if rows.error:
+                raise rows.error from error
+            raise
+        finally:
+            if rows.error is None:
+                cursor.unregister(_ROWS)
+
+
+class _Rows:
+    """Hands rows to DuckDB and remembers the error that stopped them: DuckDB keeps its text only."""
+
+    def __init__(self, staging: Staging, columns: Columns) -> None:
+        self._staging = staging
+        self._columns = columns
+        self.error: LevadaError | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        values = tags(self._staging.write)
+        try:
+            for batch in self._staging.batches(self._columns.logical):
+                hidden = {name: pa.repeat(value, len(batch)) for name, value in values.items()}
+                yield encoded(batch, self._columns.stored, hidden)
+        except LevadaError as error:
+            self.error = error
+            raise
+
+
+def _merge(table: str, names: list[str], key: list[str]) -> str:
+    match = " AND ".join(f"t.{name} = s.{name}" for name in key)
+    changes = ", ".join(f"{name} = s.{name}" for name in names if name not in key)
+    update = f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else ""
+    values = ", ".join(f"s.{name}" for name in names)
+    return (
+        f"MERGE INTO {table} AS t USING {_ROWS} AS s ON {match} {update}"  # noqa: S608
+        f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({values})"
+    )
+
+
+def _conflict(error: duckdb.Error) -> bool:
+    text = str(error).lower()
+    return "conflict" in text or "_levada_positions" in text or "_levada_tables" in text
+
+
+def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.rollback()
+    except duckdb.Error:
+        return  # the transaction ended by itself

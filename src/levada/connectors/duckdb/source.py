@@ -1,0 +1,96 @@
+"""Reads a DuckDB table or view as a stream of record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from levada.batches import Batch
+from levada.connectors.base import Query, Table
+from levada.connectors.duckdb.catalog import Catalog, Stored
+from levada.connectors.duckdb.database import Database, translated
+from levada.connectors.reading import (
+    Watermark,
+    marked,
+    projected,
+    refuse_mongodb,
+    restored,
+    slices,
+    time_column,
+)
+from levada.connectors.sqltext import beyond, quoted, within
+from levada.errors import ConfigError
+from levada.positions import Position
+from levada.windows import Window
+
+
+class DuckdbSource:
+    """Reads one table or view.
+
+    Args:
+        database: where it lies.
+        table: of the project.
+        query: what of it.
+    """
+
+    def __init__(self, database: Database, table: Table, query: Query) -> None:
+        self._database = database
+        self._table = table
+        self._query = query
+
+    def read(self, window: Window | None, after: Position | None) -> Iterator[Batch]:
+        """Batches of the window, newer than `after`; the last one carries the highest watermark.
+
+        Raises:
+            ConfigError: no such table or column, or a condition that is no SQL.
+        """
+        refuse_mongodb(self._query, str(self._table))
+        mark = Watermark(self._table.time)
+        yield from marked(self._rows(window, after, mark), mark)
+
+    def _rows(
+        self, window: Window | None, after: Position | None, mark: Watermark
+    ) -> Iterator[pa.RecordBatch]:
+        where = str(self._table)
+        with translated(where), self._database.cursor() as cursor:
+            catalog = Catalog(cursor, self._database.settings.schema_name)
+            stored = catalog.table(self._table.name)
+            if stored is None:
+                self._check_written(catalog)
+                return
+            schema = projected(stored.logical, self._query.columns, where)
+            condition = self._condition(stored, window, after)
+            sql = self._statement(catalog.name(self._table.name), stored, schema, condition)
+            for batch in cursor.sql(sql).to_arrow_reader(self._query.batch_rows):
+                mark.see(batch)
+                for part in slices(batch, self._query.batch_rows):
+                    yield restored(part, schema, where)
+
+    def _statement(self, name: str, stored: Stored, schema: pa.Schema, condition: str) -> str:
+        wanted = {*schema.names, self._table.time}
+        columns = [column for column in stored.stored.names if column in wanted] or stored.stored.names[:1]
+        listed = ", ".join(map(quoted, columns))
+        return f"SELECT {listed} FROM {name} WHERE {condition}"  # noqa: S608
+
+    def _condition(self, stored: Stored, window: Window | None, after: Position | None) -> str:
+        parts = [self._query.where and f"{self._query.where}\n"]
+        if window:
+            parts.append(self._within(stored, window))
+        if after:
+            parts.append(beyond(self._table.time, after))
+        return " AND ".join(f"({part})" for part in parts if part) or "true"
+
+    def _within(self, stored: Stored, window: Window) -> str:
+        time = time_column(self._table, stored.logical)
+        if time not in stored.stored.names:  # known, but never had a value
+            return "false"
+        return within(time, stored.stored.field(time).type, window)
+
+    def _check_written(self, catalog: Catalog) -> None:
+        if not catalog.written(self._table.name):
+            raise ConfigError(
+                f"there is no table {self._table.name!r} in the database",
+                where=self._database.file,
+                hint="`levada doctor` lists the tables; a pipeline creates one with its first write",
+            )
