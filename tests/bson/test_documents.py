@@ -1,10 +1,10 @@
+import bson
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bson
 from levada.batches import CANONICAL
 from levada.bson import Documents, from_canonical, split_reply, to_canonical
 from levada.errors import Fatal

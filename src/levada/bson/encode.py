@@ -15,12 +15,11 @@ one go. The field's kind says the BSON type (`levada.types.kinds`). Types that B
 | others | what PyMongo makes of the Python value; the row is rejected where it makes none |
 
 A row is also rejected when a decimal needs more than 34 digits, or the text of an ObjectId, UUID or variant
-is not one. The rejected record holds the row as JSON.
+is not one. The rejected record holds the row as Extended JSON.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,7 @@ from levada.bson import values
 from levada.bson.rope import Matrix, Rope, numbers, offsets_of, spread
 from levada.bson.values import NULL, Encoded, Rows, rope_of
 from levada.errors import Fatal
-from levada.types import KINDS, kind_of
+from levada.types import KINDS, extjson, kind_of
 
 
 def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array, tuple[Rejected, ...]]:
@@ -67,7 +66,14 @@ def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array
 
 
 def _row_text(batch: pa.RecordBatch, row: int) -> bytes:
-    return json.dumps(batch.slice(row, 1).to_pylist()[0], default=str, ensure_ascii=False).encode()
+    """A rejected row as Extended JSON; a value that has no such text as the text Arrow gives it."""
+    members: list[tuple[str, str | None]] = []
+    for column, field in zip(batch.slice(row, 1).columns, batch.schema, strict=True):
+        try:
+            members.append((field.name, extjson.texts(column, field)[0]))
+        except (Fatal, ValueError):
+            members.append((field.name, extjson.quote(str(column[0]))))
+    return extjson.document(members).encode()
 
 
 def _members(columns: list[pa.Array], fields: list[pa.Field], rows: Rows) -> Rope:

@@ -205,6 +205,7 @@ class Walk:
         if isinstance(chosen, slice):
             self.at = ends
         else:
+            self.at = self.at.copy()  # the old one may be the ends of a part
             self.at[chosen] = ends
         self._leave()
         return parts
@@ -253,7 +254,7 @@ class Walk:
 
     def _reject(self, bad: Mask, reason: str) -> None:
         self.rejects.add(self.roots[self.rows[bad]], reason)
-        self.at[bad] = self.last[bad]
+        self.at = np.where(bad, self.last, self.at)
 
     def _finish(self, fields: dict[bytes, list[Part]]) -> None:
         found: dict[tuple[bytes, int], list[tuple[int, int, int]]] = defaultdict(list)
