@@ -30,6 +30,7 @@ class Input:
         columns: the columns it needs; None: all.
         windowed: whether only the run's window is read.
         mentions: how often the statement names it.
+        certain: whether all `columns` are surely its own, not another table's beside it.
     """
 
     table: Table
@@ -37,6 +38,7 @@ class Input:
     columns: frozenset[str] | None = frozenset()
     windowed: bool = True
     mentions: int = 0
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _add(
     else:
         known.columns |= columns
     known.mentions += 1
+    known.certain = known.certain and len(scope.sources) == 1 and not scope.subquery_scopes
     known.windowed = known.windowed and _bounded(scope, name, known.table.time)
     inputs[address] = known
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from levada.connectors.base import Connection, Table
+from levada.connectors.base import Connection, Query, Table
 from levada.errors import ConfigError, Fatal, LevadaError
 from levada.quality.rules import KINDS, Facts, Kind, Rule, Verdict
 from levada.windows import Window
@@ -22,8 +22,14 @@ class Check:
     rule: Any
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it looks at; paths into structs are written with dots."""
+        one = getattr(self.rule, "column", None)
+        return (one,) if one else tuple(getattr(self.rule, "columns", ()))
+
+    @property
     def name(self) -> str:
-        subject = getattr(self.rule, "column", None) or ",".join(getattr(self.rule, "columns", ()))
+        subject = ",".join(self.columns)
         return f"{self.kind}({subject})" if subject else self.kind
 
 
@@ -147,11 +153,8 @@ def _unknown(check: Check, error: LevadaError, seconds: float) -> CheckResult:
 
 
 def _evaluator(connection: Any, table: Table, window: Window | None) -> Evaluator:
-    if hasattr(connection, "aggregate"):
-        return _OnMongo(connection, table, window)
-    if hasattr(connection, "select"):
-        return _OnSql(connection, table, window)
-    raise ConfigError(f"tables of {table.connection} can't be checked", hint="copy them into the lake first")
+    kind = _OnMongo if hasattr(connection, "aggregate") else _OnSql
+    return kind(connection, table, window)
 
 
 class _OnMongo:
@@ -180,9 +183,9 @@ class _OnMongo:
 
 
 class _OnSql:
-    """One SELECT for all aggregates over the relation `rows`."""
+    """One SELECT for all aggregates, over the relation `rows`."""
 
-    def __init__(self, connection: Any, table: Table, window: Window | None) -> None:
+    def __init__(self, connection: Connection, table: Table, window: Window | None) -> None:
         self._connection, self._table, self._window = connection, table, window
 
     def together(self, checks: Sequence[Check]) -> Mapping[str, Any]:
@@ -190,13 +193,17 @@ class _OnSql:
         for check in checks:
             named.update(KINDS[check.kind].selections(check.rule))
         columns = "".join(f", {sql} as a{i}" for i, sql in enumerate(named.values()))
-        row = self._one(f"select count(*) as rows{columns} from rows")  # noqa: S608 - names are quoted
-        return {"rows": row["rows"], **{name: row[f"a{i}"] for i, name in enumerate(named)}}
+        row = self._one(f"select count(*) as n{columns} from rows", checks)  # noqa: S608 - names are quoted
+        return {"rows": row["n"], **{name: row[f"a{i}"] for i, name in enumerate(named)}}
 
     def alone(self, check: Check) -> Mapping[str, Any]:
         statement = KINDS[check.kind].statement
-        return self._one(statement(check.rule)) if statement else {}
+        return self._one(statement(check.rule), [check]) if statement else {}
 
-    def _one(self, sql: str) -> Mapping[str, Any]:
-        rows: list[Mapping[str, Any]] = self._connection.select(self._table, sql, self._window)
-        return rows[0]
+    def _one(self, sql: str, checks: Sequence[Check]) -> Mapping[str, Any]:
+        from levada.connectors.totals import totals
+
+        columns = sorted({column for check in checks for column in check.columns})
+        top = tuple(dict.fromkeys(column.split(".")[0] for column in columns))
+        source = self._connection.source(self._table, Query(columns=top))
+        return totals(source.read(self._window, None), columns, sql)[0]

@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from bson import json_util
 from pydantic import Field, model_validator
 
-from bson import json_util
 from levada.batches import Batch
 from levada.config import Duration
 from levada.connectors.base import Mode, Query, Table

@@ -88,7 +88,8 @@ class SqlStep:
 
         def read(item: Input) -> Iterator[Batch]:
             connection = context.tables.connection(item.table.connection)
-            query = Query(columns=tuple(sorted(item.columns or ())))
+            named = item.certain or hasattr(connection, "aggregate")  # MongoDB has no unknown columns
+            query = Query(columns=tuple(sorted(item.columns or ())) if named else ())
             yield from connection.source(item.table, query).read(
                 context.window if item.windowed else None, None
             )
