@@ -22,7 +22,15 @@ from levada.connectors.sqltext import bounds, quoted
 from levada.connectors.staging import Staging, encoded, key_of, refuse_twins, replaced, tag_schema, tags
 from levada.errors import ConfigError, Fatal
 from levada.types import cast, widen
-from levada.types.layout import Change, change, from_stored, grown_type, stored_schema, stored_type
+from levada.types.layout import (
+    EMPTY,
+    Change,
+    change,
+    from_stored,
+    grown_type,
+    stored_schema,
+    stored_type,
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,8 @@ def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, po
         Fatal: a stored column needs another type, and the policy is to refuse.
     """
     where = str(write.table)
-    replaces = write.mode is Mode.REPLACE
-    old = pa.schema([]) if snapshot is None or (replaces and incoming is not None) else snapshot.logical
+    replaces = write.mode is Mode.REPLACE and incoming is not None
+    old = pa.schema([]) if snapshot is None or replaces else snapshot.logical
     logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
     logical = with_days(logical, {})
     refuse_twins(logical, where)
@@ -175,7 +183,9 @@ def _stored(
     wanted.update(dict.fromkeys(days, pa.date32()))
     wanted.update({field.name: field.type for field in tag_schema(tags(write))})
     if snapshot is None:
-        return pa.schema(list(wanted.items()))
+        return pa.schema(
+            list(wanted.items()) or [(EMPTY, pa.bool_())]
+        )  # Delta knows no table without columns
     kept = []
     for field in snapshot.stored:
         target = wanted.pop(field.name, field.type)

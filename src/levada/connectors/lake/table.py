@@ -18,7 +18,7 @@ from levada.connectors.lake.faults import translated
 from levada.connectors.lake.settings import LakeSettings
 from levada.connectors.sqltext import quoted
 from levada.errors import ConfigError
-from levada.types.layout import EMPTY, HIDDEN_PREFIX, from_stored, readable_schema
+from levada.types.layout import HIDDEN_PREFIX, from_stored, readable_schema
 
 #: Metadata of the logical schema: generated column -> the column it is the day of.
 GENERATED = b"levada.generated"
@@ -107,8 +107,6 @@ class LakeTable:
             Retriable, Fatal: it can't be created.
         """
         where = str(self.table)
-        if not len(stored):
-            stored = pa.schema([(EMPTY, pa.bool_())])  # Delta knows no table without columns
         schema = Transaction(SCHEMA_APP, self.beside.put_schema(logical))
         # Without retries: a second attempt would put a second table on top of the one it lost against.
         properties = CommitProperties(app_transactions=[schema], max_commit_retries=0)

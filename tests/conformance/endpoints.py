@@ -1,0 +1,48 @@
+"""The endpoints that the conformance suite runs against; a new connector adds one line to `ENDPOINTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levada.config.registry import connector_class
+from levada.connectors.base import Connection
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to open a connection, in this process or in another one.
+
+    Args:
+        kind: connection type.
+        settings: as in a project file.
+        root: the project's folder.
+    """
+
+    kind: str
+    root: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self) -> AbstractContextManager[Connection]:
+        chosen = connector_class(self.kind)
+        return closing(
+            chosen(self.kind, chosen.settings_model.model_validate(dict(self.settings)), self.root)
+        )
+
+
+def _mongodb(request: pytest.FixtureRequest, root: Path) -> Endpoint:
+    uri, database = request.getfixturevalue("mongod"), request.getfixturevalue("database")
+    return Endpoint("mongodb", root, {"uri": uri, "database": database})
+
+
+#: Name -> what makes a fresh endpoint; it may ask for fixtures of tests/conftest.py.
+ENDPOINTS: dict[str, Callable[[pytest.FixtureRequest, Path], Endpoint]] = {
+    "duckdb": lambda _, root: Endpoint("duckdb", root, {"path": "warehouse.duckdb"}),
+    "lake": lambda _, root: Endpoint("lake", root, {"path": "lake"}),
+    "mongodb": _mongodb,
+}
