@@ -99,12 +99,22 @@ def main() -> None:
     except click.Abort:
         code = 1
     except LevadaError as error:
-        if "--debug" in sys.argv:
-            raise
-        from levada.cli.output import show_error
-
-        show_error(error.what, error.where, error.hint)
-        code = error.exit_code
+        code = _explain(error.what, error.where, error.hint, error.exit_code)
     except BrokenPipeError:
         code = 1
+    except Exception as error:  # noqa: BLE001 - the last door; people get three lines, --debug the rest
+        hint = "this is a defect of Levada; --debug shows the traceback"
+        code = _explain(f"{type(error).__name__}: {error}", None, hint, 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(what: str, where: str | None, hint: str | None, code: int) -> int:
+    """Show the error that is being handled in three lines, under --debug with its traceback."""
+    from levada.cli.output import show_error
+
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    show_error(what, where, hint)
+    return code

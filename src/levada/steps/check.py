@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationError
 
 from levada.batches import Batch
 from levada.connectors.base import Mode
-from levada.errors import CheckFailed
+from levada.errors import CheckFailed, ConfigError
 from levada.quality import Check, CheckResult, Facts, parse, run_checks
 from levada.state import CheckResults
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivery, Target
+
+
+def _known(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Say in pydantic's way what is wrong with a rule, so that the error points at its line."""
+    try:
+        parse([rule])
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        kind = next(iter(rule))
+        raise ValueError(f"{kind}: {field + ': ' if field else ''}{first['msg']}") from error
+    return rule
+
+
+RuleSpec = Annotated[Mapping[str, Any], AfterValidator(_known)]
 
 
 class CheckSettings(StepSettings):
@@ -30,15 +47,9 @@ class CheckSettings(StepSettings):
     """
 
     table: str
-    rules: tuple[Mapping[str, Any], ...] = Field(min_length=1)
+    rules: tuple[RuleSpec, ...] = Field(min_length=1)
     window: bool | None = None
     metrics: str | None = None
-
-    @field_validator("rules")
-    @classmethod
-    def _are_known(cls, rules: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
-        parse(rules)
-        return rules
 
 
 class CheckStep:
