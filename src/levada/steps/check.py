@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, ValidationError, field_validator
 
 from levada.batches import Batch
 from levada.connectors.base import Mode
@@ -28,7 +28,9 @@ def _known(rule: Mapping[str, Any]) -> Mapping[str, Any]:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         kind = next(iter(rule))
-        raise ValueError(f"{kind}: {field + ': ' if field else ''}{first['msg']}") from error
+        raise ValueError(
+            f"{kind}: {field + ': ' if field else ''}{first['msg'].removeprefix('Value error, ')}"
+        ) from error
     return rule
 
 
@@ -47,9 +49,16 @@ class CheckSettings(StepSettings):
     """
 
     table: str
-    rules: tuple[RuleSpec, ...] = Field(min_length=1)
+    rules: tuple[RuleSpec, ...]
     window: bool | None = None
     metrics: str | None = None
+
+    @field_validator("rules")
+    @classmethod
+    def _are_some(cls, rules: tuple[RuleSpec, ...]) -> tuple[RuleSpec, ...]:
+        if not rules:
+            raise ValueError("name at least one rule")
+        return rules
 
 
 class CheckStep:
