@@ -5,6 +5,7 @@
 | null members and missing members are the same | a column has one null |
 | the order of members | a struct has one order |
 | int32, int64, double and Decimal128 of one value are the same number | types widen |
+| NaN has no sign and no payload in a variant | Extended JSON has one NaN |
 | undefined is null, symbols are strings, DBPointers are DBRefs | PyMongo itself reads them so |
 """
 
@@ -138,7 +139,7 @@ def _number(value):
         return Decimal(value), 1 if value == 0 else 0
     if isinstance(value, Decimal) and value.is_finite():
         return value, (-1 if value.is_signed() else 1) if value == 0 else 0
-    return str(value).lower().replace("infinity", "inf")
+    return "nan" if math.isnan(value) else str(float(value))
 
 
 def raw_document(*elements):

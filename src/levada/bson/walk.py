@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from levada.bson.documents import Positions
-from levada.bson.elements import FIXED, PREFIXED, REGEX, Malformed, elements_from, value_end
+from levada.bson.elements import FIXED, PREFIXED, Malformed, elements_from, value_end
 from levada.bson.view import SHORT, Rejects, View
 
 Mask = npt.NDArray[np.bool_]
@@ -84,7 +84,7 @@ class Walk:
         while len(self.rows) > FEW and self.spent < PATIENCE:
             if place == len(order):
                 place = self._next_place(order, known)
-                if place < 0:
+                if place == len(order):
                     continue
             name = order[place]
             place += 1
@@ -125,13 +125,16 @@ class Walk:
             self.begins = self.begins[going]
 
     def _next_place(self, order: list[bytes], known: set[bytes]) -> int:
-        """Place in the order of the name at the first cursor, learned if it is new; -1 if there is none."""
+        """Place in the order of the name at the first cursor, learned if it is new.
+
+        Past the end of the order where that name is cut off.
+        """
         raw, at, last = self.view.raw, int(self.at[0]), int(self.last[0])
         stop = raw.find(0, at + 1, last)
         if stop < 0:
             self._reject(np.arange(len(self.at)) == 0, "a field name has no end")
             self._leave()
-            return -1
+            return len(order)
         name = raw[at + 1 : stop]
         if name in known:
             return order.index(name)
@@ -200,7 +203,7 @@ class Walk:
                 parts.append(Part(tag, rows[which], starts[which], ends[which]))
         lost = ends < 0
         if lost.any():
-            parts = [_sound(part) for part in parts]
+            parts = [part for part in map(_sound, parts) if len(part.rows)]
             ends = np.where(lost, last, ends)
         if isinstance(chosen, slice):
             self.at = ends
@@ -222,8 +225,7 @@ class Walk:
         else:
             return self._plain(tag, starts, last, rows)
         if bad.any():
-            self.rejects.add(self.roots[rows[bad]], f"a value of BSON type {tag} is malformed")
-            ends[bad] = -1
+            ends[bad] = self._plain(tag, starts[bad], last[bad], rows[bad])
         return ends
 
     def _prefixed(self, tag: int, starts: Positions, last: Positions) -> tuple[Positions, Mask]:
@@ -240,16 +242,13 @@ class Walk:
         return ends, bad
 
     def _plain(self, tag: int, starts: Positions, last: Positions, rows: Positions) -> Positions:
-        if tag != REGEX:
-            self.rejects.add(self.roots[rows], f"unknown BSON type {tag}")
-            return np.full_like(starts, -1)
-        ends = np.empty_like(starts)
+        """The same one by one: for regular expressions, and to say what is wrong."""
+        ends = np.full_like(starts, -1)
         for place, (at, to) in enumerate(zip(starts.tolist(), last.tolist(), strict=True)):
             try:
                 ends[place] = value_end(self.view.raw, tag, at, to)
             except Malformed as error:
-                self.rejects.add(self.roots[rows[place : place + 1]], str(error))
-                ends[place] = -1
+                self.rejects.add([int(self.roots[rows[place]])], str(error))
         return ends
 
     def _reject(self, bad: Mask, reason: str) -> None:
