@@ -133,6 +133,7 @@ def _number(value):
         return None
     if isinstance(value, Decimal128):
         value = value.to_decimal()
+        value = float("nan") if value.is_nan() else value
     if isinstance(value, float) and math.isfinite(value):
         return Decimal(value), math.copysign(1, value) if value == 0 else 0
     if isinstance(value, int):
