@@ -24,12 +24,12 @@ class Spool:
 
     Args:
         folder: where files may go; created when needed, None means the system's temporary folder.
-        memory: bytes kept in memory before the first file is written.
+        memory: bytes kept in memory before a file is written; default `MEMORY`.
     """
 
-    def __init__(self, folder: Path | None = None, memory: int = MEMORY) -> None:
+    def __init__(self, folder: Path | None = None, memory: int | None = None) -> None:
         self._parent = folder
-        self._memory = memory
+        self._memory = MEMORY if memory is None else memory
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._folder: Path | None = None

@@ -86,6 +86,7 @@ class Staging:
 
     def __init__(self, write: Write, folder: Path | None) -> None:
         self.write = write
+        self.folder = folder
         self.rejected: list[Rejected] = []
         self._spool = Spool(folder)
         self._keep: np.ndarray | None = None

@@ -144,7 +144,7 @@ def to_stored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     Raises:
         pa.ArrowInvalid: a value has no place in the stored type; nothing is ever cut or wrapped.
     """
-    columns = [batch.column(field.name).cast(field.type) for field in schema]
+    columns = [_cast(batch.column(field.name), field.type) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -185,14 +185,27 @@ def row_text(batch: pa.RecordBatch, row: int) -> bytes:
 def _refused(column: pa.Array, stored: pa.DataType, first: int, name: str) -> Iterator[tuple[int, str]]:
     """Halve until the cast either works or fails for a single row."""
     try:
-        column.cast(stored)
+        _cast(column, stored)
     except pa.ArrowInvalid as error:
         if len(column) == 1:
             yield first, f"{name}: {error}"
             return
         half = len(column) // 2
-        yield from _refused(column.slice(0, half), stored, first, name)
-        yield from _refused(column.slice(half), stored, first + half, name)
+        yield from _refused(_own(column.slice(0, half)), stored, first, name)
+        yield from _refused(_own(column.slice(half)), stored, first + half, name)
+
+
+def _cast(column: pa.Array, stored: pa.DataType) -> pa.Array:
+    """A safe cast; of a slice of lists Arrow casts the neighbours too, whose values are no concern here."""
+    try:
+        return column.cast(stored)
+    except pa.ArrowInvalid:
+        return _own(column).cast(stored)
+
+
+def _own(column: pa.Array) -> pa.Array:
+    """The same rows without the rest of the memory they are a slice of."""
+    return column.take(pa.array(np.arange(len(column))))
 
 
 def _plain(column: pa.Array) -> Any:

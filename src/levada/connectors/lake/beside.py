@@ -109,7 +109,8 @@ class Beside:
     def _put(self, file: str, content: bytes) -> None:
         with translated(self._uri):
             if self._remote:
-                with self._filesystem().open_output_stream(f"_levada/{file}") as stream:
+                # Buffered, because the driver's files take bytes and no Arrow buffers.
+                with self._filesystem().open_output_stream(f"_levada/{file}", buffer_size=65536) as stream:
                     stream.write(content)
             else:
                 _write_whole(Path(self._uri) / "_levada" / file, content)

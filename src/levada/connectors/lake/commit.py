@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import chain
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonc
 from levada.connectors.lake.faults import translate
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot, with_days
+from levada.connectors.spool import Spool
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, key_of
 from levada.errors import Fenced, LevadaError, Retriable
@@ -191,16 +193,12 @@ def _store(
 ) -> None:
     news = planned.new_rows(staging)
     grows = "merge" if planned.stored != snapshot.stored else None
-    if planned.write.mode is Mode.REPLACE or planned.change >= Change.SETTLE:
-        kept = planned.kept_rows(snapshot, staging) if planned.write.mode is not Mode.REPLACE else iter(())
-        write_deltalake(
-            snapshot.handle,
-            rows.reader(planned.stored, chain(kept, news)),
-            mode="overwrite",
-            schema_mode="overwrite",
-            partition_by=planned.partitions or None,
-            commit_properties=properties,
-        )
+    if planned.write.mode is Mode.REPLACE:
+        _overwrite(snapshot, planned, rows.reader(planned.stored, news), properties)
+    elif planned.change >= Change.SETTLE:
+        with _kept(snapshot, planned, staging) as kept:
+            again = chain(kept.batches(planned.stored), news)
+            _overwrite(snapshot, planned, rows.reader(planned.stored, again), properties)
     elif planned.replaced:
         write_deltalake(
             snapshot.handle,
@@ -220,6 +218,31 @@ def _store(
             schema_mode=grows,
             commit_properties=properties,
         )
+
+
+@contextmanager
+def _kept(snapshot: Snapshot, planned: Plan, staging: Staging) -> Iterator[Spool]:
+    """The table's rows that stay, out of the driver's hands: it can't read one table while it writes one."""
+    kept = planned.kept_rows(snapshot)
+    if planned.write.mode is Mode.UPSERT and _merges(snapshot, planned):
+        kept = planned.without_keys(kept, staging)
+    with closing(Spool(staging.folder)) as spool:
+        for batch in kept:
+            spool.add(batch)
+        yield spool
+
+
+def _overwrite(
+    snapshot: Snapshot, planned: Plan, reader: pa.RecordBatchReader, properties: CommitProperties
+) -> None:
+    write_deltalake(
+        snapshot.handle,
+        reader,
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=planned.partitions or None,
+        commit_properties=properties,
+    )
 
 
 def _merge(

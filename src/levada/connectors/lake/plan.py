@@ -73,30 +73,23 @@ class Plan:
         for batch in staging.batches(self.logical):
             yield self.encoded(batch)
 
-    def kept_rows(self, snapshot: Snapshot, staging: Staging) -> Iterator[pa.RecordBatch]:
-        """The table's rows that stay, in their new form."""
+    def kept_rows(self, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
+        """The table's rows that stay in their new form, those that an upsert replaces among them."""
         predicate = f"({self.replaced}) IS NOT TRUE" if self.replaced else None
         hidden = snapshot.hidden().names
+        for batch in snapshot.scan(predicate=predicate):
+            rows = cast(from_stored(batch, snapshot.logical), self.logical)
+            columns = {name: batch.column(name).cast(self.stored.field(name).type) for name in hidden}
+            yield self.encoded(rows, columns)
 
-        def converted() -> Iterator[pa.RecordBatch]:
-            for batch in snapshot.scan(predicate=predicate):
-                rows = cast(from_stored(batch, snapshot.logical), self.logical)
-                yield self.encoded(
-                    rows, {name: batch.column(name).cast(_type(self.stored, name)) for name in hidden}
-                )
-
-        if self.write.mode is not Mode.UPSERT:
-            return converted()
-        return self._without_keys(converted(), staging)
-
-    def _without_keys(self, rows: Iterator[pa.RecordBatch], staging: Staging) -> Iterator[pa.RecordBatch]:
+    def without_keys(self, rows: Iterator[pa.RecordBatch], staging: Staging) -> Iterator[pa.RecordBatch]:
+        """Rows whose key is not among the new ones."""
         names = [quoted(column) for column in key_of(self.write)]
         match = " AND ".join(f"keys.{name} = kept.{name}" for name in names)
+        news = pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))
         with duckdb.connect(config=dict(OFFLINE)) as connection:
             connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
-            connection.register(
-                "news", pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))
-            )
+            connection.register("news", news)
             connection.execute(f"CREATE TABLE keys AS SELECT {', '.join(names)} FROM news").fetchall()  # noqa: S608
             connection.register("kept", pa.RecordBatchReader.from_batches(self.stored, rows))
             kept = connection.sql(f"SELECT * FROM kept ANTI JOIN keys ON {match}").to_arrow_reader()  # noqa: S608
@@ -226,7 +219,3 @@ def _day(batch: pa.RecordBatch, source: str) -> pa.Array:
             hint="partition by a timestamp or date column",
         )
     return column.cast(stored_type(column.type)).cast(pa.date32(), safe=False)
-
-
-def _type(schema: pa.Schema, name: str) -> pa.DataType:
-    return schema.field(name).type
