@@ -6,6 +6,9 @@ write again after a conflict; a spool gives both without holding the data in mem
 
 from __future__ import annotations
 
+import glob
+import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -84,7 +87,8 @@ class Spool:
         if self._folder is None:
             if self._parent:
                 self._parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix="spool-", dir=self._parent))
+                _clear_dead(self._parent)
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=self._parent))
         file = self._folder / f"{len(self._files)}.arrow"
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with (
@@ -94,3 +98,25 @@ class Spool:
             for batch in batches:
                 writer.write_batch(batch)
         self._files.append(file)
+
+
+def _prefix() -> str:
+    return f"spool-{platform.node()}-"
+
+
+def _clear_dead(parent: Path) -> None:
+    """Remove what processes of this machine left behind when they were killed."""
+    for folder in parent.glob(f"{glob.escape(_prefix())}*"):
+        process = folder.name.removeprefix(_prefix()).partition("-")[0]
+        if process.isdigit() and not _alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -20,7 +20,7 @@ from levada.connectors.reading import OFFLINE
 from levada.connectors.spool import Spool
 from levada.connectors.sqltext import bounds, literal, quoted, within
 from levada.errors import ConfigError
-from levada.types.layout import row_text, stored_type, to_stored, unstorable_rows
+from levada.types.layout import HIDDEN_PREFIX, row_text, stored_type, to_stored, unstorable_rows
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
 _TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
@@ -111,8 +111,8 @@ class Staging:
         Raises:
             ConfigError: a column the mode needs is missing, or two names differ by case only.
         """
-        data = batch.data
-        refuse_twins(data.schema, str(self.write.table))
+        data = _untagged(batch.data)
+        check_names(data.schema, str(self.write.table))
         if data.num_rows:
             data = self._reject(data, dict(unstorable_rows(data)))
             for column in key_of(self.write) if self.write.mode is Mode.UPSERT else ():
@@ -219,16 +219,22 @@ def tag_schema(values: dict[str, str]) -> pa.Schema:
     return pa.schema([field for field in _TAGS if field.name in values])
 
 
-def refuse_twins(schema: pa.Schema, where: str) -> None:
-    """Refuse names that differ by case only: no columnar store keeps both.
+def _untagged(data: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows without the tags of the write that put them where they come from: those say nothing here."""
+    carried = [name for name in _TAGS.names if name in data.schema.names]
+    return data.drop_columns(carried) if carried else data
+
+
+def check_names(schema: pa.Schema, where: str) -> None:
+    """Refuse names that differ by case only, for no columnar store keeps both, and Levada's own.
 
     Raises:
         ConfigError: there are such names, at any depth.
     """
-    _refuse_twins(list(schema), "", where)
+    _check_names(list(schema), "", where)
 
 
-def _refuse_twins(fields: list[pa.Field], path: str, where: str) -> None:
+def _check_names(fields: list[pa.Field], path: str, where: str) -> None:
     seen: dict[str, str] = {}
     for field in fields:
         twin = seen.setdefault(field.name.lower(), field.name)
@@ -238,8 +244,14 @@ def _refuse_twins(fields: list[pa.Field], path: str, where: str) -> None:
                 where=where,
                 hint="rename one of them on the way, or leave it out with `columns:`",
             )
+        if field.name.startswith(HIDDEN_PREFIX):
+            raise ConfigError(
+                f"names that begin with {HIDDEN_PREFIX} are Levada's own, like {path + field.name!r}",
+                where=where,
+                hint="rename it on the way, or leave it out with `columns:`",
+            )
         kind = field.type
         while pa.types.is_list(kind) or pa.types.is_large_list(kind):
             kind = kind.value_type
         if pa.types.is_struct(kind):
-            _refuse_twins([kind.field(i) for i in range(kind.num_fields)], f"{path}{field.name}.", where)
+            _check_names(list(kind), f"{path}{field.name}.", where)

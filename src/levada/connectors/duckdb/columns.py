@@ -16,7 +16,7 @@ from levada.connectors.base import Mode, Write
 from levada.connectors.duckdb.catalog import Stored
 from levada.connectors.duckdb.database import run
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import refuse_twins, tag_schema, tags
+from levada.connectors.staging import check_names, tag_schema, tags
 from levada.errors import Fatal
 from levada.types import kind_of, widen
 from levada.types.layout import Change, change, grown_type, stored_schema, stored_type
@@ -46,14 +46,12 @@ class Columns:
         if not len(self.stored):
             return  # there is no table without columns
         cursor.register(_SHAPE, self.stored.empty_table())
-        try:
-            if before is None or self.anew:
-                run(cursor, f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {_SHAPE}")  # noqa: S608
-                return
+        if before is None or self.anew:
+            run(cursor, f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {_SHAPE}")  # noqa: S608
+        else:
             for statement in self._alterations(cursor, name, before):
                 run(cursor, statement)
-        finally:
-            cursor.unregister(_SHAPE)
+        cursor.unregister(_SHAPE)
 
     def _alterations(self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored) -> Iterator[str]:
         described = run(cursor, f"DESCRIBE SELECT * FROM {_SHAPE}")  # noqa: S608
@@ -75,7 +73,7 @@ def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Col
     replaces = write.mode is Mode.REPLACE and incoming is not None
     old = pa.schema([]) if before is None or replaces else before.logical
     logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
-    refuse_twins(logical, where)
+    check_names(logical, where)
     wanted = {field.name: field.type for field in stored_schema(logical)}
     wanted.update({field.name: field.type for field in tag_schema(tags(write))})
     if before is None or replaces:

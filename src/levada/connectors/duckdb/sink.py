@@ -17,8 +17,9 @@ from levada.connectors.duckdb.columns import Columns, plan
 from levada.connectors.duckdb.database import Database, run, translate, translated
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, check_write, encoded, key_of, replaced, tags
-from levada.errors import LevadaError, Retriable
+from levada.errors import ConfigError, LevadaError, Retriable
 from levada.positions import Position
+from levada.types.layout import HIDDEN_PREFIX
 
 _ROWS = "_levada_rows"
 _ATTEMPTS = 10
@@ -51,6 +52,12 @@ class DuckdbSink:
             ConfigError: the write lacks what its mode needs.
         """
         check_write(write)
+        if write.table.name.startswith(HIDDEN_PREFIX):
+            raise ConfigError(
+                f"names that begin with {HIDDEN_PREFIX} are Levada's own",
+                where=str(write.table),
+                hint="choose another name for the table",
+            )
         return DuckdbWriter(self._database, Staging(write, self._folder))
 
 
@@ -152,9 +159,7 @@ class DuckdbWriter:
             if rows.error:
                 raise rows.error from error
             raise
-        finally:
-            if rows.error is None:
-                cursor.unregister(_ROWS)
+        cursor.unregister(_ROWS)
 
 
 class _Rows:

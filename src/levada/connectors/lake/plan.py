@@ -19,7 +19,7 @@ from levada.connectors.lake.table import (
 )
 from levada.connectors.reading import OFFLINE
 from levada.connectors.sqltext import bounds, quoted
-from levada.connectors.staging import Staging, encoded, key_of, refuse_twins, replaced, tag_schema, tags
+from levada.connectors.staging import Staging, check_names, encoded, key_of, replaced, tag_schema, tags
 from levada.errors import ConfigError, Fatal
 from levada.types import cast, widen
 from levada.types.layout import (
@@ -115,7 +115,7 @@ def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, po
     old = pa.schema([]) if snapshot is None or replaces else snapshot.logical
     logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
     logical = with_days(logical, {})
-    refuse_twins(logical, where)
+    check_names(logical, where)
     days, partitions = _layout(write, snapshot)
     taken = [day for day in days if day in logical.names]
     if taken:
