@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.uri_parser import parse_uri
 
-from levada.connectors.base import Finding, Query, Sink, Source, Table
+from levada.connectors.base import Fence, Finding, Query, Sink, Source, Table
 from levada.connectors.mongodb.embedded import EmbeddedServer
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.settings import EMBEDDED, MongoSettings, masked
@@ -120,6 +121,18 @@ class MongoConnection:
         from levada.connectors.mongodb.sink import MongoSink
 
         return MongoSink(self, table)
+
+    def delete_before(self, table: Table, column: str, cutoff: datetime, fence: Fence | None) -> int:
+        """Remove the rows whose time lies before `cutoff`, in bounded chunks; returns how many.
+
+        Raises:
+            Fenced: the lease has ended meanwhile.
+        """
+        from levada.connectors.mongodb.prune import delete_before
+        from levada.connectors.mongodb.target import Target
+
+        database, collection = self.namespace(table)
+        return delete_before(Target(self.client, database, collection), column, cutoff, fence)
 
     def diagnose(self) -> list[Finding]:
         from levada.connectors.mongodb.doctor import diagnose

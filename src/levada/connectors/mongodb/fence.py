@@ -2,8 +2,9 @@
 
 One document per owner, collection and lane (format 1):
 `{_id: {owner, table, lane}, format, epoch, writer, writes, position?, window?, attempt?, updated_at}`.
-Every bulk write is a transaction that also counts `writes` up, on condition that `epoch` and `writer` are still
-its own: whoever takes the fence over makes that condition fail, or conflicts with the transaction.
+Every bulk write is a transaction that also counts `writes` up, on condition that `writer` is still its own:
+whoever takes the fence over, with the same or a higher epoch, makes that condition fail or conflicts with the
+transaction.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from levada.connectors.base import Write
-from levada.connectors.mongodb.faults import ILLEGAL_OPERATION, retriable
+from levada.connectors.mongodb.faults import retriable
 from levada.errors import Fatal, Fenced
 from levada.positions import Position
 
@@ -31,7 +32,6 @@ POSITIONS = "_levada_positions"
 FORMAT = 1
 LANES = 2
 RETRIES = 5
-_NOT_IN_TRANSACTION = 263
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Fence:
         self._owner = write.owner
         self._table = collection
         self._epoch = write.fence.epoch if write.fence else None
-        self._transactions = transactions
+        self.transactions = transactions
         self.writer = uuid4().hex
         self.stored: Document = {}
 
@@ -77,9 +77,9 @@ class Fence:
             Fenced: a newer epoch has it.
         """
         stored = [self._take(lane) for lane in range(LANES)]
-        self.stored = stored[0]
+        self.stored = stored[0] or {}
 
-    def _take(self, lane: int) -> Document:
+    def _take(self, lane: int) -> Document | None:
         condition: Document = {"_id": self._id(lane)}
         if self._epoch is not None:
             condition["epoch"] = {"$lte": self._epoch}
@@ -93,10 +93,9 @@ class Fence:
             change["$set"]["epoch"] = self._epoch
         for attempt in range(RETRIES):
             try:
-                taken: Document = self._documents.find_one_and_update(
+                return self._documents.find_one_and_update(
                     condition, change, upsert=True, return_document=ReturnDocument.AFTER
                 )
-                return taken
             except DuplicateKeyError:
                 self._refuse_if_newer(lane, last=attempt == RETRIES - 1)
         raise AssertionError
@@ -112,7 +111,7 @@ class Fence:
         Raises:
             Fenced: another writer of this owner has the fence now.
         """
-        if not self._transactions:
+        if not self.transactions:
             return self._unfenced(lane, work)
 
         def both(session: ClientSession) -> T:
@@ -229,11 +228,6 @@ def stored_position(client: MongoClient[Any], database: str, collection: str, ow
 
 
 def has_transactions(client: MongoClient[Any]) -> bool:
-    """Whether the deployment has transactions: a replica set or a sharded cluster, not a standalone server."""
+    """Whether the deployment has transactions: replica sets and sharded clusters do, standalones don't."""
     hello = client.admin.command("hello")
     return "setName" in hello or hello.get("msg") == "isdbgrid"
-
-
-def refused_in_transaction(error: OperationFailure) -> bool:
-    """Whether this collection takes no transactions (time series, capped)."""
-    return error.code in (_NOT_IN_TRANSACTION, ILLEGAL_OPERATION)

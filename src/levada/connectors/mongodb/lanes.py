@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -41,7 +42,7 @@ Store = Callable[[int, list[bytes]], Tally]
 
 
 class Lanes:
-    """Hands chunks to `store(lane, documents)`; the first error stops both lanes and is raised to the caller."""
+    """Hands chunks to `store(lane, documents)`; the first error stops all lanes and reaches the caller."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -104,10 +105,9 @@ class Lanes:
     def _offer(self, lane: int, documents: list[bytes] | None) -> None:
         while True:
             self._raise()
-            try:
-                return self._queues[lane].put(documents, timeout=0.2)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                self._queues[lane].put(documents, timeout=0.2)
+                return
 
     def _join(self) -> None:
         for thread in self._threads:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+from bson import encode as encode_document
 from bson.binary import Binary
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
-from bson import encode as encode_document
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.bson import encode, from_canonical
 

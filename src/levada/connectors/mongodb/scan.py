@@ -33,7 +33,7 @@ class MongoSource:
     def __init__(self, connection: MongoConnection, table: Table, query: Query) -> None:
         self._connection = connection
         self._table = table
-        self._query = query
+        self.query = query
 
     def read(self, window: Window | None = None, after: Position | None = None) -> Iterator[Batch]:
         """Batches of the window, after a position.
@@ -42,21 +42,26 @@ class MongoSource:
             ConfigError: the query can't be run, or needs a time column that the table has not.
             Retriable: the server went away, or lost the cursor; what was read so far is void.
         """
-        database, collection = self._connection.namespace(self._table)
+        database, collection = self.namespace
         command = self.command(collection, window, after)
         where = f"{self._connection.name}.{database}.{collection}"
         with translated(where):
             client = self._connection.reader()
             level = client.read_concern.document
             cursor = RawCursor(
-                client, database, command | ({"readConcern": level} if level else {}), self._query.batch_rows
+                client, database, command | ({"readConcern": level} if level else {}), self.query.batch_rows
             )
         with closing(read_ahead(cursor)) as replies:
-            yield from self._batches(replies, where, tracked=after is not None and not self._query.pipeline)
+            yield from self._batches(replies, where, tracked=after is not None and not self.query.pipeline)
+
+    @property
+    def namespace(self) -> tuple[str, str]:
+        """Database and collection."""
+        return self._connection.namespace(self._table)
 
     def command(self, collection: str, window: Window | None, after: Position | None) -> dict[str, Any]:
         """The find or aggregate command that reads it."""
-        query = self._query
+        query = self.query
         condition = self.condition(window, after)
         order = dict.fromkeys((self._time(), "_id"), 1) if after is not None else {}
         size = query.batch_rows
@@ -81,10 +86,10 @@ class MongoSource:
             conditions.append(times.in_window(self._time(), window))
         if after is not None:
             conditions.append(times.later(self._time(), after.parts.get("")))
-        if self._query.filter:
-            conditions.append(dict(self._query.filter))
-        if self._query.where:
-            conditions.append(compile_where(self._query.where))
+        if self.query.filter:
+            conditions.append(dict(self.query.filter))
+        if self.query.where:
+            conditions.append(compile_where(self.query.where))
         return conjunction(conditions)
 
     def _time(self) -> str:
@@ -115,7 +120,7 @@ class MongoSource:
             yield _placed(*held)
 
     def _decode(self, reply: Reply, decoder: Decoder) -> Batch:
-        if self._query.canonical:
+        if self.query.canonical:
             return Batch(to_canonical(reply.documents))
         data, rejected = decoder.decode(reply.documents)
         return Batch(data, rejected=rejected)

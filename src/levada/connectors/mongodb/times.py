@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bson import json_util
 from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from bson import json_util
 from levada.errors import ConfigError
 from levada.windows import Window
 
@@ -52,6 +52,16 @@ def watermark(document: bytes, column: str) -> Any:
     if value is None:
         return None
     return _write(value)
+
+
+def contains(window: Window, value: Any) -> bool:
+    """Whether the value of a time column belongs to a window."""
+    if isinstance(value, ObjectId):
+        value = value.generation_time
+    if isinstance(value, datetime):
+        value = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return value in window
+    return False
 
 
 def ceil_to(moment: datetime, step: timedelta) -> datetime:
