@@ -50,7 +50,7 @@ class MongoSettings(BaseModel):
         app_name: shows up in the server's log and `$currentOp`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     type: Literal["mongodb"] = "mongodb"
     uri: SecretStr = SecretStr("mongodb://localhost:27017")

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure, WriteError
 
 from levada.batches import Rejected
 from levada.connectors.mongodb.fence import Fence
-from levada.connectors.mongodb.insert import Failed, raise_write_error
+from levada.connectors.mongodb.insert import Failed, raise_write_error, reason_of
 from levada.connectors.mongodb.lanes import Tally
 from levada.connectors.mongodb.rows import element, identity, value_at
 from levada.errors import ConfigError

@@ -31,6 +31,7 @@ Filter = dict[str, Any]
 NEVER: Filter = {"$nor": [{}]}
 ALWAYS: Filter = {}
 
+_SELECT = "SELECT 1 WHERE "
 _HINT = "compare columns with literals (=, <>, <, IN, BETWEEN, LIKE, IS NULL, AND, OR, NOT), or use `filter:`"
 _MIRRORED = {exp.LT: exp.GT, exp.GT: exp.LT, exp.LTE: exp.GTE, exp.GTE: exp.LTE}
 _OPPOSITE = {exp.LT: exp.GTE, exp.GTE: exp.LT, exp.GT: exp.LTE, exp.LTE: exp.GT}
@@ -62,7 +63,7 @@ def compile_where(sql: str) -> Filter:
         ConfigError: it is not a condition, or has something a filter can't say; names what and where.
     """
     try:
-        statements = sqlglot.parse(f"SELECT 1 WHERE {sql}\n", dialect="duckdb")
+        statements = sqlglot.parse(f"{_SELECT}{sql}\n", dialect="duckdb")
         return _compile(_condition(statements, sql), True)
     except SqlglotError as error:
         first = error.errors[0] if getattr(error, "errors", None) else {}
@@ -309,8 +310,8 @@ def _text(node: exp.Expression) -> str:
 
 
 def _refused(node: exp.Expression) -> ConfigError:
-    found = next((part.meta["col"] for part in node.walk() if "col" in part.meta), None)
-    place = f" at column {found - len('SELECT 1 WHERE ')}" if found else ""
+    found = next((part.meta["start"] for part in node.walk() if "start" in part.meta), None)
+    place = f" at column {found - len(_SELECT) + 1}" if found else ""
     return ConfigError(
         f"a condition on MongoDB can't contain {type(node).__name__}{place}: {node.sql('duckdb')[:200]}",
         hint=_HINT,
