@@ -78,6 +78,23 @@ def _numbers(dtype: type[np.generic]) -> Callable[[list[Part], Mask, pa.Field, P
     return build
 
 
+def _dates(parts: list[Part], valid: Mask, field: pa.Field, place: Place) -> pa.Array:
+    """Milliseconds, or a finer unit where the schema that was given has one; a date beyond it rejects."""
+    values = np.zeros(place.rows, np.int64)
+    for part in parts:
+        values[part.rows] = _read_number(part, place.view)
+    factor = _PER_MILLISECOND[field.type.unit]
+    if factor > 1:
+        limit = (2**63 - 1) // factor
+        beyond = (values > limit) | (values < -limit)
+        place.rejects.add(place.roots[beyond], f"a date is beyond the range of {field.type}")
+        values *= factor
+    return pa.Array.from_buffers(field.type, place.rows, [bitmap(valid), pa.py_buffer(values)])
+
+
+_PER_MILLISECOND = {"ms": 1, "us": 1_000, "ns": 1_000_000}
+
+
 def _read_number(part: Part, view: View) -> npt.NDArray[Any]:
     numbers = {1: view.f64, 9: view.i64, 16: view.i32, 17: view.i64, 18: view.i64}[part.tag]
     return numbers[part.starts]
@@ -186,7 +203,7 @@ BUILDERS: dict[str, Callable[[list[Part], Mask, pa.Field, Place], pa.Array]] = {
     "int32": _numbers(np.int32),
     "int64": _numbers(np.int64),
     "double": _numbers(np.float64),
-    "date": _numbers(np.int64),
+    "date": _dates,
     "timestamp": _numbers(np.int64),
     "decimal": _decimals,
     "string": _texts,

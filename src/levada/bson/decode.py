@@ -39,7 +39,10 @@ class Decoder:
     """
 
     def __init__(self, schema: pa.Schema | None = None) -> None:
-        self.schema: pa.Schema = pa.schema([]) if schema is None else schema
+        known = pa.schema([]) if schema is None else schema
+        self.schema: pa.Schema = pa.schema(
+            [field.with_nullable(True) for field in known], metadata=known.metadata
+        )
         self._shape = Shape()
 
     def decode(self, documents: Documents) -> tuple[pa.RecordBatch, tuple[Rejected, ...]]:

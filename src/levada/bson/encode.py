@@ -95,6 +95,7 @@ def _members(columns: list[pa.Array], fields: list[pa.Field], rows: Rows) -> Rop
 
 
 def _member(body: Rope, name: bytes, column: pa.Array, field: pa.Field, rows: Rows) -> None:
+    column = _spelled_out(column)
     if not (rows.omit_nulls and column.null_count):
         tag, value = _element(column, field, rows)
         body.add(tag)
@@ -116,6 +117,7 @@ def _edges(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 def _element(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
     """Values of a column; a null is BSON's null."""
+    column = _spelled_out(column)
     if column.null_count == len(column):
         return NULL, Rope(len(column))
     if not column.null_count:
@@ -129,10 +131,16 @@ def _element(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
     return tags, full
 
 
+def _spelled_out(column: pa.Array) -> pa.Array:
+    """The same values without dictionaries and views, which few kernels take."""
+    if pa.types.is_dictionary(column.type):
+        return column.dictionary_decode()
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(column.type)
+    return column if plain is None else column.cast(plain)
+
+
 def _value(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
     kind, _, subtype = kind_of(field).partition(":")
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if kind == "arrow":
         return values.foreign(column, rows)
     if kind == "binary":

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from levada.bson.documents import Documents, Positions
+from levada.bson.documents import LIMIT, Documents, Positions
 
-#: Zero bytes behind the documents: reads of a name's words and a length prefix may pass the end by this much.
+#: Bytes behind the documents, whatever they are: reads of a name's words and of a length prefix may pass
+#: the end by this much.
 PADDING = 64
 
 #: Names up to this long may be compared without asking first whether they fit.
@@ -20,13 +21,12 @@ class View:
     """Bytes that can be read as little-endian numbers at any (unaligned) position by fancy indexing.
 
     Args:
-        documents: in rising order; only the bytes between the first and the last are kept.
+        documents: in rising order, at least one. Their buffer is used as it is where it has enough bytes
+            behind the last one (a server's reply has), else the part that holds them is copied.
     """
 
     def __init__(self, documents: Documents) -> None:
-        self.begin = int(documents.starts[0])
-        end = int(documents.ends[-1])
-        self.raw = bytes(memoryview(documents.buffer)[self.begin : end]) + bytes(PADDING)
+        self.begin, self.raw = _padded(documents)
         self.u8: npt.NDArray[np.uint8] = np.frombuffer(self.raw, np.uint8)
         self.i32 = self._numbers("<i4")
         self.i64 = self._numbers("<i8")
@@ -45,6 +45,14 @@ class View:
         for at in range(width & ~7, width, 4):
             out[:, at : at + 4] = self.i32[starts + at].view(np.uint8).reshape(-1, 4)
         return out
+
+
+def _padded(documents: Documents) -> tuple[int, bytes]:
+    """Bytes with padding behind the documents, and where in the documents' buffer they begin."""
+    buffer, begin, end = documents.buffer, int(documents.starts[0]), int(documents.ends[-1])
+    if isinstance(buffer, bytes) and end + PADDING <= len(buffer) <= LIMIT:
+        return 0, buffer
+    return begin, b"".join((memoryview(buffer)[begin:end], bytes(PADDING)))
 
 
 class Rejects:
