@@ -146,6 +146,13 @@ def test_what_bson_has_no_type_for_rejects_its_row_alone():
     assert "time64" in rejected[0].reason
 
 
+def test_a_map_that_has_a_key_twice_rejects_its_row_alone():
+    data = pa.array([[("k", 1), ("k", 2)], [("k", 3)]], pa.map_(pa.string(), pa.int32()))
+    documents, rejected = encode(pa.record_batch({"f": data}))
+    assert [bson.decode(raw) for raw in documents.to_pylist()] == [{"f": {"k": 3}}]
+    assert len(rejected) == 1
+
+
 def test_a_bad_value_deep_inside_rejects_its_row():
     inner = pa.struct([field_of("objectId", "id")])
     field = pa.field("f", pa.list_(pa.field("item", inner)))

@@ -157,12 +157,12 @@ def _tagged(values: list[tuple[int, bytes]]) -> Encoded:
 
 def foreign(column: pa.Array, rows: Rows) -> Encoded:
     values = []
-    for at, value in enumerate(column.to_pylist(maps_as_pydicts="strict")):
+    for at in range(len(column)):
         try:
-            raw = encode_one({"": value})
+            raw = encode_one({"": column[at].as_py(maps_as_pydicts="strict")})
             values.append((raw[4], raw[6:-1]))
-        except (InvalidDocument, OverflowError):
-            rows.reject([at], f"BSON has no type for {column.type}")
+        except (InvalidDocument, OverflowError, ValueError, KeyError):
+            rows.reject([at], f"BSON can't hold this value of {column.type}")
             values.append((NULL[0], b""))
     return _tagged(values)
 
