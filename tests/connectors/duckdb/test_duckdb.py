@@ -281,6 +281,20 @@ def test_a_table_made_by_another_program_is_read_and_appended_to(warehouse: Ware
     assert warehouse.read().num_rows == 2
 
 
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE, Mode.UPSERT])
+def test_conditions_find_every_row_of_a_large_first_write_at_once(warehouse: Warehouse, mode: Mode) -> None:
+    """Rows inserted into a table made from no rows in the same transaction were invisible to conditions."""
+    rows = pa.RecordBatch.from_pydict(
+        {"k": pa.array(range(250_000)), "n": pa.array([1] * 250_000, pa.int32())}
+    )
+    if mode is Mode.REPLACE:
+        warehouse.write(items(1))
+    warehouse.write(rows, mode=mode)
+    assert warehouse.read(Query(where="k >= 249900")).num_rows == 100
+    assert warehouse.write(rows.slice(0, 200_000), mode=Mode.UPSERT).rows == 200_000
+    assert warehouse.read(Query(where="n = 1")).num_rows == 250_000
+
+
 def test_a_view_can_be_read_and_another_schema_used(warehouse: Warehouse, tmp_path: Path) -> None:
     warehouse.write(items(1, 30))
     warehouse.plain("CREATE VIEW latest AS SELECT * FROM items WHERE k = 'k30'")

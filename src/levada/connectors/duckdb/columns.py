@@ -6,7 +6,6 @@ integers as doubles, new fields of structs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -46,20 +45,19 @@ class Columns:
         if not len(self.stored):
             return  # there is no table without columns
         cursor.register(_SHAPE, self.stored.empty_table())
-        if before is None or self.anew:
-            run(cursor, f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {_SHAPE}")  # noqa: S608
-        else:
-            for statement in self._alterations(cursor, name, before):
-                run(cursor, statement)
+        kinds = {column: kind for column, kind, *_ in run(cursor, f"DESCRIBE SELECT * FROM {_SHAPE}")}  # noqa: S608
         cursor.unregister(_SHAPE)
-
-    def _alterations(self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored) -> Iterator[str]:
-        described = run(cursor, f"DESCRIBE SELECT * FROM {_SHAPE}")  # noqa: S608
-        for column, kind, *_ in described:
+        if before is None or self.anew:
+            # Never CREATE TABLE AS from no rows: rows that the same transaction then inserts in bulk are
+            # invisible to conditions until the database is opened again (DuckDB 2.0.0).
+            listed = ", ".join(f"{quoted(column)} {kind}" for column, kind in kinds.items())
+            run(cursor, f"CREATE OR REPLACE TABLE {name} ({listed})")
+            return
+        for column, kind in kinds.items():
             if column not in before.stored.names:
-                yield f"ALTER TABLE {name} ADD COLUMN {quoted(column)} {kind}"
+                run(cursor, f"ALTER TABLE {name} ADD COLUMN {quoted(column)} {kind}")
             elif column in self.changed:
-                yield f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {kind}"
+                run(cursor, f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {kind}")
 
 
 def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Columns:
