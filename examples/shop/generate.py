@@ -24,14 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import bson
 import numpy as np
+from bson import Decimal128, ObjectId
 from bson.raw_bson import RawBSONDocument
 from numpy.typing import NDArray
 from pymongo import MongoClient
 from pymongo.database import Database
-
-import bson
-from bson import Decimal128, ObjectId
 
 Draws = NDArray[np.int64]
 Document = dict[str, Any]

@@ -10,12 +10,11 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
+import bson
 import pytest
+from bson import Decimal128, Int64
 from pymongo import MongoClient
 from pymongo.database import Database
-
-import bson
-from bson import Decimal128, Int64
 
 DAY = date(2026, 11, 23)
 SIZE = 30_000

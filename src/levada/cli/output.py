@@ -14,6 +14,10 @@ import click
 from levada.observe import Event
 
 
+#: Columns of a table that no terminal shows: wide, so that nothing is folded.
+_PIPED = 200
+
+
 def show_error(what: str, where: str | None, hint: str | None) -> None:
     """What, where, what to do; on standard error."""
     click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
@@ -38,7 +42,10 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: 
         table.add_column(name, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
-    Console(highlight=False, markup=False, soft_wrap=False).print(table)
+    console = Console(highlight=False, markup=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = _PIPED
+    console.print(table)
 
 
 def moment(at: datetime | None) -> str:
@@ -58,7 +65,8 @@ def _text(cell: Any) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, datetime):
-        return moment(cell)
+        midnight = (cell.hour, cell.minute, cell.second) == (0, 0, 0)
+        return f"{cell:%Y-%m-%d}" if midnight else moment(cell)
     return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
 
 

@@ -46,7 +46,8 @@ class Execution:
         self._on_lost = on_lost
         self._locks = locks or {}
         self._runs = Runs(runner.store)
-        self._now = runner.clock()
+        now = runner.clock()
+        self._now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # what a BSON date can hold
         self._records: dict[str, StepRecord] = {}
         self._errors: dict[str, BaseException] = {}
         self._run_id = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from bson import json_util
@@ -149,10 +149,13 @@ def _is_mongodb(context: StepContext, table: Table) -> bool:
     return getattr(context.tables.connection(table.connection), "kind", None) == "mongodb"
 
 
+_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
+
+
 def _moment(stored: Any) -> datetime:
     if stored is None:
         return DEFAULT_START
-    moment: datetime = json_util.loads(json_util.dumps(stored))
+    moment: datetime = json_util.loads(json_util.dumps(stored), json_options=_AWARE)
     return moment
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Sink, Table, Write, Writer, Written
+from levada.errors import Fatal
 from levada.positions import Position
 from levada.state import Positions, Quarantine, reconcile
 from levada.steps.base import StepContext
@@ -123,6 +124,13 @@ class Delivery:
 
     def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
         quarantined += self._quarantine(written.rejected)
+        if written.rejected and not written.rows:
+            raise Fatal(
+                f"all {len(written.rejected)} rows were rejected, the first because: "
+                f"{written.rejected[0].reason}",
+                where=str(self._target.table),
+                hint="they are in the collection `quarantine` of the state database",
+            )
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)
         return Delivered(written, position, quarantined)

@@ -17,6 +17,7 @@ from levada.connectors.mongodb.embedded import EmbeddedServer
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.settings import EMBEDDED, MongoSettings, masked
 from levada.errors import ConfigError
+from levada.windows import Window
 
 Document = dict[str, Any]
 
@@ -133,6 +134,21 @@ class MongoConnection:
 
         database, collection = self.namespace(table)
         return delete_before(Target(self.client, database, collection), column, cutoff, fence)
+
+    def aggregate(
+        self, table: Table, stages: list[dict[str, Any]], window: Window | None
+    ) -> list[dict[str, Any]]:
+        """Run aggregation stages over a table, or one window of it, inside the server; for small results."""
+        from levada.connectors.mongodb.scan import MongoSource
+
+        database, collection = self.namespace(table)
+        condition = MongoSource(self, table, Query()).condition(window)
+        pipeline = [{"$match": condition}, *stages] if condition else stages
+        with (
+            translated(str(table)),
+            self.database(database)[collection].aggregate(pipeline, allowDiskUse=True) as cursor,
+        ):
+            return list(cursor)
 
     def diagnose(self) -> list[Finding]:
         from levada.connectors.mongodb.doctor import diagnose
