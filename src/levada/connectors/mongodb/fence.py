@@ -1,10 +1,12 @@
 """The fence and the position a sink keeps beside its data, in `_levada_positions` of the same database.
 
 One document per owner, collection and lane (format 1):
-`{_id: {owner, table, lane}, format, epoch, writer, writes, position?, window?, attempt?, updated_at}`.
+`{_id: {owner, table, lane}, format, epoch, writer, session?, writes, position?, window?, attempt?,
+updated_at}`.
 Every bulk write is a transaction that also counts `writes` up, on condition that `writer` is still its own:
-whoever takes the fence over, with the same or a higher epoch, makes that condition fail or conflicts with the
-transaction.
+whoever takes the fence over, with the same or a higher epoch, makes that condition fail. `session` is where
+the transactions run: a process that was killed or paused in the middle of one would block the next owner for
+the minute that the server gives it, so the next owner ends it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from levada.connectors.base import Write
 from levada.connectors.mongodb.faults import retriable
 from levada.errors import Fatal, Fenced
 from levada.positions import Position
+from levada.windows import Window
 
 POSITIONS = "_levada_positions"
 FORMAT = 1
@@ -59,6 +62,7 @@ class Fence:
         self.transactions = transactions
         self.writer = uuid4().hex
         self.stored: Document = {}
+        self._sessions: list[ClientSession] = []
 
     @property
     def comment(self) -> str:
@@ -76,8 +80,25 @@ class Fence:
         Raises:
             Fenced: a newer epoch has it.
         """
+        self._end_earlier()
+        if self.transactions:
+            self._sessions = [self._client.start_session(causal_consistency=False) for _ in range(LANES)]
         stored = [self._take(lane) for lane in range(LANES)]
         self.stored = stored[0] or {}
+
+    def _end_earlier(self) -> None:
+        for lane in range(LANES):
+            stored = self._documents.find_one({"_id": self._id(lane)}) or {}
+            if self._epoch is not None and stored.get("epoch", 0) > self._epoch:
+                raise self._fenced(stored)
+            if "session" in stored:
+                self._client.admin.command("killSessions", [stored["session"]])
+
+    def release(self) -> None:
+        """Give the sessions back."""
+        for session in self._sessions:
+            session.end_session()
+        self._sessions = []
 
     def _take(self, lane: int) -> Document | None:
         condition: Document = {"_id": self._id(lane)}
@@ -87,6 +108,8 @@ class Fence:
             "$set": {"writer": self.writer, "format": FORMAT},
             "$currentDate": {"updated_at": True},
         }
+        if self._sessions:
+            change["$set"]["session"] = self._sessions[lane].session_id
         if self._epoch is None:
             change["$setOnInsert"] = {"epoch": 0}
         else:
@@ -118,10 +141,9 @@ class Fence:
             self._hold(lane, session)
             return work(session)
 
-        with self._client.start_session(causal_consistency=False) as session:
-            return session.with_transaction(
-                both, ReadConcern("local"), WriteConcern("majority"), ReadPreference.PRIMARY
-            )
+        return self._sessions[lane].with_transaction(
+            both, ReadConcern("local"), WriteConcern("majority"), ReadPreference.PRIMARY
+        )
 
     def _unfenced(self, lane: int, work: Callable[[ClientSession | None], T]) -> T:
         for attempt in range(RETRIES):
@@ -154,27 +176,28 @@ class Fence:
         """Remember which rows the coming writes store, until the commit (see `rows.Numbering`)."""
         self.run(0, lambda session: self._change({"$set": {"attempt": attempt}}, session))
 
-    def commit(self, position: Position | None, window: str | None) -> None:
-        """Store the position.
+    def commit(self, position: Position | None, window: Window | None) -> None:
+        """Store the position in a transaction of its own.
 
         Raises:
             Fenced: another writer has the fence, or the position is not newer than the stored one.
         """
+        self.run(0, lambda session: self.store(position, window, session))
 
-        def work(session: ClientSession | None) -> None:
-            change: Document = {"$currentDate": {"updated_at": True}, "$unset": {"attempt": 1}, "$set": {}}
-            if position is not None:
-                self._refuse_if_older(position, session)
-                change["$set"]["position"] = position.to_dict()
-            if window is not None:
-                change["$set"]["window"] = window
-            if not change["$set"]:
-                del change["$set"]
-            self._change(change, session)
+    def store(self, position: Position | None, window: Window | None, session: ClientSession | None) -> None:
+        """Store the position in a transaction that `run` has begun."""
+        change: Document = {"$currentDate": {"updated_at": True}, "$unset": {"attempt": 1}, "$set": {}}
+        if position is not None:
+            self.refuse_if_older(position, session)
+            change["$set"]["position"] = position.to_dict()
+        if window is not None:
+            change["$set"]["window"] = str(window)
+        if not change["$set"]:
+            del change["$set"]
+        self._change(change, session)
 
-        self.run(0, work)
-
-    def _refuse_if_older(self, position: Position, session: ClientSession | None) -> None:
+    def refuse_if_older(self, position: Position, session: ClientSession | None = None) -> None:
+        """Raise Fenced if a position is not newer than the stored one."""
         stored = self._documents.find_one({"_id": self._id(0)}, session=session) or {}
         known = stored.get("position")
         if known and Position.from_dict(known).sequence >= position.sequence:

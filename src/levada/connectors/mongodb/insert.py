@@ -75,6 +75,15 @@ class Inserter:
             documents = documents[len(part) :]
         return tally
 
+    def store_in(self, documents: list[bytes], session: ClientSession | None) -> Tally:
+        """Store documents in a transaction that has begun.
+
+        Raises:
+            Failed: the server does not take one of them, and the transaction is lost.
+        """
+        self._insert(documents, session)
+        return Tally(len(documents), 0, sum(map(len, documents)))
+
     def _settle(self, lane: int, part: list[bytes], failure: Failed, tally: Tally) -> list[bytes]:
         """Deal with a part that failed; returns how much of it is done."""
         if _same_id(failure.error):

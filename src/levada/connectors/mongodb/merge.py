@@ -13,9 +13,10 @@ from typing import Any
 from pymongo.errors import OperationFailure
 
 from levada.connectors.base import Mode, Query, Sink, Write, Written
+from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, translated
 from levada.connectors.mongodb.scan import MongoSource, conjunction, reading_stages
-from levada.connectors.mongodb.sink import Claim, MongoSink
+from levada.connectors.mongodb.sink import MongoSink
 from levada.connectors.mongodb.target import Stage
 from levada.errors import Fenced
 from levada.positions import Position
@@ -35,9 +36,13 @@ def merge_inside(
     if write.mode is not Mode.APPEND:
         claim = sink.claim(write)
         with translated(str(claim.target)):
+            if position is not None:
+                claim.fence.refuse_if_older(position)
+            claim.make_room()
             written = _Copy(claim, source, window).run()
             if written is not None:
-                claim.fence.commit(position, str(write.window) if write.window else None)
+                claim.fence.commit(position, write.window)
+                claim.fence.release()
                 return written
     return _through_here(sink, write, source, window, position)
 

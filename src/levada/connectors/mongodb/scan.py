@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from levada.batches import Batch
 from levada.bson import Decoder, Reply, to_canonical
 from levada.connectors.base import Query, Table
@@ -123,7 +125,7 @@ class MongoSource:
         if self.query.canonical:
             return Batch(to_canonical(reply.documents))
         data, rejected = decoder.decode(reply.documents)
-        return Batch(data, rejected=rejected)
+        return Batch(ordered(data, self.query.columns) if self.query.columns else data, rejected=rejected)
 
 
 def conjunction(conditions: list[times.Filter]) -> times.Filter:
@@ -131,6 +133,16 @@ def conjunction(conditions: list[times.Filter]) -> times.Filter:
     if len(conditions) < 2:
         return conditions[0] if conditions else {}
     return {"$and": conditions}
+
+
+def ordered(data: pa.RecordBatch, columns: tuple[str, ...]) -> pa.RecordBatch:
+    """The columns as they were asked for; one that no document has is null."""
+    names = list(dict.fromkeys(column.partition(".")[0] for column in columns))
+    known = dict(zip(data.schema.names, data.columns, strict=True))
+    missing = pa.nulls(data.num_rows)
+    fields = [data.schema.field(name) if name in known else pa.field(name, pa.null()) for name in names]
+    schema = pa.schema(fields, metadata=data.schema.metadata)
+    return pa.record_batch([known.get(name, missing) for name in names], schema=schema)
 
 
 def projection(columns: tuple[str, ...]) -> dict[str, int]:

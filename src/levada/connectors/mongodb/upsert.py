@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -36,6 +39,15 @@ class Upserter:
         self._collection = collection
         self._fence = fence
         self._key = key
+        self._written: list[npt.NDArray[np.int64]] = []  # hashes of keys: 8 bytes for each row
+        self._new = 0
+        self._lock = threading.Lock()
+
+    def settle(self, tally: Tally) -> None:
+        """Count a row that came several times once, and as replaced if it was there before."""
+        hashes = np.concatenate(self._written) if self._written else np.array([], np.int64)
+        tally.rows = len(np.unique(hashes))
+        tally.replaced = tally.rows - self._new
 
     def key_of(self, document: bytes) -> bytes:
         """The bytes of a document's key, for ordering and comparing."""
@@ -85,10 +97,25 @@ class Upserter:
 
     def _run(self, lane: int, part: list[bytes], tally: Tally, *, keep_id: bool = False) -> None:
         statements = [self._statement(document, keep_id=keep_id) for document in part]
-        replaced = self._fence.run(lane, lambda session: self._update(statements, session))
-        tally.rows += len(part)
-        tally.replaced += replaced
+        new = self._fence.run(lane, lambda session: self._update(statements, session))
+        self._count(part, new)
         tally.bytes += sum(map(len, part))
+
+    def _count(self, part: list[bytes], new: int) -> None:
+        hashes = np.fromiter((hash(self.key_of(document)) for document in part), np.int64, len(part))
+        with self._lock:
+            self._written.append(hashes)
+            self._new += new
+
+    def store_in(self, documents: list[bytes], session: ClientSession | None) -> Tally:
+        """Store documents in a transaction that has begun.
+
+        Raises:
+            Failed: the server does not take one of them, and the transaction is lost.
+        """
+        last = list({self.key_of(document): document for document in documents}.values())
+        new = self._update([self._statement(document, keep_id=False) for document in last], session)
+        return Tally(len(last), len(last) - new, sum(map(len, last)))
 
     def _statement(self, document: bytes, *, keep_id: bool) -> dict[str, Any]:
         raw = RawBSONDocument(document)
@@ -100,10 +127,12 @@ class Upserter:
         return {"q": condition, "u": change, "upsert": True}
 
     def _update(self, statements: list[dict[str, Any]], session: ClientSession | None) -> int:
+        if not statements:
+            return 0
         command = {"update": self._collection, "updates": statements, "ordered": True}
         answer = self._database.command(command, session=session)
         raise_write_error(answer)
-        return int(answer.get("nModified", 0))
+        return len(answer.get("upserted", ()))
 
 
 def ensure_key_index(database: Database[Any], collection: str, key: tuple[str, ...]) -> None:

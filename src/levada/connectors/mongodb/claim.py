@@ -1,0 +1,101 @@
+"""A target whose fence has been taken for one write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo.client_session import ClientSession
+
+from levada.connectors.base import Mode, Write
+from levada.connectors.mongodb import times
+from levada.connectors.mongodb.fence import Fence, has_transactions
+from levada.connectors.mongodb.operations import stop_earlier
+from levada.connectors.mongodb.rows import CHUNK_ROWS, WINDOW_TAG, attempt_range, prefix_of
+from levada.connectors.mongodb.target import Target
+from levada.connectors.mongodb.upsert import ensure_key_index
+from levada.errors import ConfigError
+
+if TYPE_CHECKING:
+    from levada.connectors.mongodb.client import MongoConnection
+
+
+class Claim:
+    """A target whose fence has been taken, with what a killed attempt left removed.
+
+    Args:
+        connection: of the sink.
+        database, collection: where.
+        write: by whom and how.
+    """
+
+    def __init__(self, connection: MongoConnection, database: str, collection: str, write: Write) -> None:
+        check(write)
+        self.client = connection.client
+        self.write = write
+        self.target = Target(self.client, database, collection)
+        self.removed = 0
+        transactions = has_transactions(self.client) and self.target.plain
+        self.target.prepare()
+        if write.mode is Mode.UPSERT:
+            ensure_key_index(self.target.database, collection, write.key)
+        if self.tag is not None:
+            self.target.database[collection].create_index(WINDOW_TAG, sparse=True)
+        self.fence = Fence(self.client, database, collection, write, transactions=transactions)
+        self.fence.take()
+        stop_earlier(self.client, self.fence)
+        if prefix := prefix_of(self.fence.stored.get("attempt")):
+            self.target.delete(attempt_range(prefix), self.fence)
+
+    @property
+    def tag(self) -> str | None:
+        """The value of `_levada_window` in this write's rows."""
+        if self.write.mode is Mode.APPEND and self.write.window:
+            return f"{self.write.owner} {self.write.window}"
+        return None
+
+    @property
+    def rows_of_window(self) -> dict[str, Any] | None:
+        """The filter of the rows that this write replaces; None where it replaces none by window."""
+        if self.tag is not None:
+            return {WINDOW_TAG: self.tag}
+        if self.write.mode is Mode.REPLACE_WINDOW and self.write.window and self.write.table.time:
+            return times.in_window(self.write.table.time, self.write.window)
+        return None
+
+    @property
+    def room_is_small(self) -> bool:
+        """Whether the rows that are replaced fit one transaction."""
+        condition = self.rows_of_window
+        if condition is None:
+            return True
+        found = self.target.database[self.target.name].count_documents(condition, limit=CHUNK_ROWS + 1)
+        return found <= CHUNK_ROWS
+
+    def remove(self, session: ClientSession | None) -> int:
+        """Remove the rows that are replaced, in a transaction that has begun; returns how many."""
+        condition = self.rows_of_window
+        if condition is None:
+            return 0
+        collection = self.target.database[self.target.name]
+        return collection.delete_many(condition, session=session).deleted_count
+
+    def make_room(self) -> None:
+        """Remove the rows that are replaced, in bounded transactions of their own."""
+        condition = self.rows_of_window
+        if condition is not None:
+            self.removed += self.target.delete(condition, self.fence)
+
+
+def check(write: Write) -> None:
+    """Raise ConfigError if a write lacks what its mode needs."""
+    if write.mode is Mode.UPSERT and not write.key:
+        raise ConfigError(
+            f"mode upsert into {write.table} needs a key", where=str(write.table), hint="add `key: COLUMN`"
+        )
+    if write.mode is Mode.REPLACE_WINDOW and (write.window is None or write.table.time is None):
+        lacks = "a window" if write.window is None else "the table's time column"
+        raise ConfigError(
+            f"mode replace_window into {write.table} needs {lacks}",
+            where=str(write.table),
+            hint="give the pipeline a `window:` and the table a `time:`",
+        )

@@ -1,0 +1,196 @@
+"""One write into one collection.
+
+A write that fits one transaction is one: rows, removals and position together, at the commit. A larger one is
+streamed over two lanes, each chunk a transaction under the fence, the position last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from bson.binary import Binary
+from bson.raw_bson import RawBSONDocument
+from pymongo.client_session import ClientSession
+
+from levada.batches import Batch, Rejected
+from levada.connectors.base import Mode, Write, Written
+from levada.connectors.mongodb import times
+from levada.connectors.mongodb.claim import Claim
+from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
+from levada.connectors.mongodb.lanes import Lanes, Tally, lane_of
+from levada.connectors.mongodb.rows import (
+    CHUNK_BYTES,
+    CHUNK_ROWS,
+    Numbering,
+    Rows,
+    chunks,
+    identity,
+    value_at,
+)
+from levada.connectors.mongodb.target import Stage
+from levada.connectors.mongodb.upsert import Upserter
+from levada.errors import LevadaError
+from levada.positions import Position
+
+
+class MongoWriter:
+    """Implements `levada.connectors.base.Writer`."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._write = claim.write
+        self._where = str(claim.target)
+        self._numbering = Numbering() if self._write.mode is Mode.APPEND else None
+        self._rows = Rows(self._numbering, claim.tag)
+        self._rejected: list[Rejected] = []
+        self._held: list[bytes] | None = []  # None once rows are streamed
+        self._held_bytes = 0
+        self._stage: Stage | None = None
+        self._upserter: Upserter | None = None
+        if self._write.mode is Mode.UPSERT:
+            self._upserter = Upserter(claim.target.database, claim.target.name, claim.fence, self._write.key)
+        self._lanes: Lanes | None = None
+
+    def write(self, batch: Batch) -> None:
+        """Take a batch; it is stored later.
+
+        Raises:
+            Fenced: another writer has taken over.
+        """
+        documents, rejected = self._rows.of(batch)
+        self._rejected += rejected
+        documents = self._acceptable(documents)
+        if self._held is not None:
+            self._held += documents
+            self._held_bytes += sum(map(len, documents))
+            whole = self._write.mode is not Mode.REPLACE
+            if whole and len(self._held) <= CHUNK_ROWS and self._held_bytes <= CHUNK_BYTES:
+                return
+            documents, self._held = self._held, None
+        with translated(self._where):
+            self._stream(documents)
+
+    def commit(self, position: Position | None) -> Written:
+        """Store what is not stored yet, and the position.
+
+        Raises:
+            Fenced: another writer has taken over, or this commit is stored already.
+        """
+        with translated(self._where):
+            tally = self._commit_at_once(position) or self._commit_stream(position)
+            self._claim.fence.release()
+        return Written(tally.rows, tally.replaced, tally.bytes, (*self._rejected, *tally.rejected))
+
+    def abort(self) -> None:
+        """Stop writing; what is stored already is removed or replaced by the next attempt."""
+        if self._lanes:
+            self._lanes.stop()
+        with suppress(LevadaError), translated(self._where):
+            if self._stage:
+                self._stage.drop()
+            self._claim.fence.release()
+
+    def _acceptable(self, documents: list[bytes]) -> list[bytes]:
+        if self._upserter is None:
+            return documents
+        good = []
+        for document in documents:
+            reason = self._upserter.refusal(document)
+            if reason:
+                self._rejected.append(Rejected(document, reason))
+            else:
+                good.append(document)
+        return good
+
+    def _commit_at_once(self, position: Position | None) -> Tally | None:
+        """Everything in one transaction; None if it is too much, or a document is not taken."""
+        claim, held = self._claim, self._held
+        if held is None or self._write.mode is Mode.REPLACE or not claim.room_is_small:
+            return None
+
+        def work(session: ClientSession | None) -> Tally:
+            claim.fence.store(position, self._write.window, session)
+            replaced = claim.remove(session)
+            if self._upserter:
+                tally = self._upserter.store_in(held, session)
+            else:
+                tally = self._inserter(claim.target.name).store_in(held, session)
+            tally.replaced += replaced
+            return tally
+
+        try:
+            return claim.fence.run(0, work) if claim.fence.transactions else None
+        except Failed:
+            return None
+
+    def _commit_stream(self, position: Position | None) -> Tally:
+        held, self._held = self._held or [], None
+        self._stream(held)
+        assert self._lanes
+        tally = self._lanes.drain()
+        if self._upserter:
+            self._upserter.settle(tally)
+        tally.replaced += self._claim.removed
+        if position is not None:
+            self._claim.fence.refuse_if_older(position)
+        if self._stage:
+            tally.replaced = self._stage.swap()
+        self._claim.fence.commit(position, self._write.window)
+        return tally
+
+    def _stream(self, documents: list[bytes]) -> None:
+        lanes = self._lanes or self._start()
+        for lane, part in self._distribute(documents):
+            for chunk in chunks(part):
+                lanes.put(chunk, lane)
+
+    def _start(self) -> Lanes:
+        claim = self._claim
+        claim.make_room()
+        if self._numbering and claim.tag is None:
+            claim.fence.begin_attempt(Binary(self._numbering.prefix))
+        if self._write.mode is Mode.REPLACE:
+            self._stage = claim.target.stage(claim.fence, self._write.owner)
+        target = self._stage.name if self._stage else claim.target.name
+        self._lanes = Lanes(self._upserter.store if self._upserter else self._inserter(target).store)
+        return self._lanes
+
+    def _inserter(self, collection: str) -> Inserter:
+        judges: dict[Mode, Judge] = {Mode.REPLACE_WINDOW: _outside(self._write), Mode.APPEND: _identical}
+        judge = judges.get(self._write.mode, _first_wins)
+        return Inserter(self._claim.target.database, collection, self._claim.fence, judge)
+
+    def _distribute(self, documents: list[bytes]) -> list[tuple[int | None, list[bytes]]]:
+        """Rows of one key go to one lane, so that they stay in order; appended ones to any."""
+        if self._write.mode is Mode.APPEND:
+            return [(None, documents)]
+        key_of: Callable[[bytes], bytes] = self._upserter.key_of if self._upserter else _identity
+        lanes: tuple[list[bytes], list[bytes]] = ([], [])
+        for document in documents:
+            lanes[lane_of(key_of(document))].append(document)
+        return list(enumerate(lanes))
+
+
+def _identity(document: bytes) -> bytes:
+    return identity(document) or document[:64]
+
+
+def _first_wins(_stored: RawBSONDocument, _document: bytes) -> Verdict:
+    return Verdict.REJECTED
+
+
+def _identical(stored: RawBSONDocument, document: bytes) -> Verdict:
+    return Verdict.THERE if bytes(stored.raw) == document else Verdict.REJECTED
+
+
+def _outside(write: Write) -> Judge:
+    """Judge by the window: it was emptied, so a row that is in it now came with this write."""
+
+    def judge(stored: RawBSONDocument, _document: bytes) -> Verdict:
+        window, time = write.window, write.table.time
+        inside = bool(window and time and times.contains(window, value_at(stored, time)))
+        return Verdict.REJECTED if inside else Verdict.REPLACES
+
+    return judge
