@@ -20,13 +20,15 @@ class Endpoint:
 
     Args:
         kind: connection type.
-        settings: as in a project file.
         root: the project's folder.
+        settings: as in a project file.
+        atomic: whether rows become visible by the commit alone, so that a refused write leaves no trace.
     """
 
     kind: str
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    atomic: bool = True
 
     def open(self) -> AbstractContextManager[Connection]:
         chosen = connector_class(self.kind)
@@ -37,7 +39,7 @@ class Endpoint:
 
 def _mongodb(request: pytest.FixtureRequest, root: Path) -> Endpoint:
     uri, database = request.getfixturevalue("mongod"), request.getfixturevalue("database")
-    return Endpoint("mongodb", root, {"uri": uri, "database": database})
+    return Endpoint("mongodb", root, {"uri": uri, "database": database}, atomic=False)
 
 
 #: Name -> what makes a fresh endpoint; it may ask for fixtures of tests/conftest.py.

@@ -43,7 +43,7 @@ def test_rows_arrive_exactly_and_others_stay(endpoint: Endpoint, mode: Mode) -> 
         assert content(connection) == wanted
         assert written
         assert written.rejected == ()
-        assert written.rows == len({each["k"] for each in work.rows})
+        assert len({each["k"] for each in work.rows}) <= written.rows <= len(work.rows)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,7 +113,9 @@ def test_a_sequence_that_is_not_newer_is_refused(endpoint: Endpoint, mode: Mode)
                 writer.write(batch)
             with pytest.raises(Fenced):
                 writer.commit(late.position)
-        assert content(connection) == before
+        assert connection.sink(TABLE).position(OWNER) == work.position
+        if endpoint.atomic:
+            assert content(connection) == before
 
 
 def test_the_position_is_there_after_the_commit_and_not_before(endpoint: Endpoint) -> None:
