@@ -1,4 +1,4 @@
-"""Every code block of the README and the docs runs: `sh` in a shell, `python` as a program, `yaml` as a project.
+"""Every code block of the docs runs: `sh` in a shell, `python` as a program, `yaml` as a project file.
 
 Blocks of one page run in order, in one folder, which has the examples beside it. `text` is not run.
 """

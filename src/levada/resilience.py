@@ -163,10 +163,14 @@ class CircuitBreaker:
 def log_execution(function: Callable[P, T]) -> Callable[P, T]: ...
 @overload
 def log_execution(
-    *, name: str | None = None, logger: logging.Logger = _log
+    *, name: str | None = None, logger: logging.Logger = _log, failure_level: int = logging.ERROR
 ) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
 def log_execution(
-    function: Callable[..., Any] | None = None, *, name: str | None = None, logger: logging.Logger = _log
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    logger: logging.Logger = _log,
+    failure_level: int = logging.ERROR,
 ) -> Callable[..., Any]:
     """Log the start, the duration and the failure of a call.
 
@@ -174,11 +178,13 @@ def log_execution(
     logged in one line and raised unchanged; only its type and message are logged, never the arguments.
     """
     if function is None:
-        return functools.partial(_logged, name=name, logger=logger)
-    return _logged(function, name=name, logger=logger)
+        return functools.partial(_logged, name=name, logger=logger, failure_level=failure_level)
+    return _logged(function, name=name, logger=logger, failure_level=failure_level)
 
 
-def _logged(function: Callable[P, T], *, name: str | None, logger: logging.Logger) -> Callable[P, T]:
+def _logged(
+    function: Callable[P, T], *, name: str | None, logger: logging.Logger, failure_level: int
+) -> Callable[P, T]:
     label = name or function.__qualname__
 
     @functools.wraps(function)
@@ -189,7 +195,7 @@ def _logged(function: Callable[P, T], *, name: str | None, logger: logging.Logge
             result = function(*args, **kwargs)
         except BaseException as error:
             seconds = time.monotonic() - started
-            logger.error("%s failed after %.3f s: %s", label, seconds, _one_line(error))  # noqa: TRY400
+            logger.log(failure_level, "%s failed after %.3f s: %s", label, seconds, _one_line(error))
             raise
         logger.info("%s done in %.3f s", label, time.monotonic() - started)
         return result

@@ -97,9 +97,7 @@ def _first_rows(project: Project, address: str, count: int = 4) -> list[dict[str
 def _places(project: Project, done: Run) -> list[tuple[str, str]]:
     places = []
     for name, spec in project.file.connections.items():
-        connection: Any = project.tables.connection(name)
-        describe = getattr(connection, "describe", None)
-        places.append((f"{name} ({spec.type})", describe() if describe else spec.type))
+        places.append((f"{name} ({spec.type})", project.tables.connection(name).describe()))
     state = project.file.state
     places.append(("ledger", f"database {state.database} on {state.connection}, run {done.id}"))
     return places

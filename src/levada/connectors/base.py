@@ -175,6 +175,11 @@ class Connection(Protocol):
     """A named endpoint of the project, open until `close`. Opening does no I/O; the first use does."""
 
     name: str
+    kind: str
+
+    def describe(self) -> str:
+        """Where it leads, without secrets."""
+        ...
 
     def source(self, table: Table, query: Query) -> Source: ...
 

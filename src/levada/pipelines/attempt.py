@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def attempt(
     early, done = threading.Event(), threading.Event()
     outcome: list[StepResult | BaseException] = []
 
-    logged = log_execution(name=name)(call)
+    logged = log_execution(name=name, failure_level=logging.INFO)(call)  # events tell of failures
 
     def work() -> None:
         try:

@@ -146,7 +146,7 @@ class CopyStep:
 
 
 def _is_mongodb(context: StepContext, table: Table) -> bool:
-    return getattr(context.tables.connection(table.connection), "kind", None) == "mongodb"
+    return context.tables.connection(table.connection).kind == "mongodb"
 
 
 _AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)

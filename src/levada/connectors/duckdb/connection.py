@@ -41,6 +41,10 @@ class DuckdbConnection:
         self._database = Database(settings, root)
         self._spool = root / ".levada" / "tmp" if (root / ".levada").is_dir() else None
 
+    def describe(self) -> str:
+        """The database's file."""
+        return self._database.file
+
     def source(self, table: Table, query: Query) -> DuckdbSource:
         return DuckdbSource(self._database, table, query)
 

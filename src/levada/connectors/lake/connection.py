@@ -51,6 +51,10 @@ class LakeConnection:
     def sink(self, table: Table) -> LakeSink:
         return LakeSink(self._table(table), self._spool)
 
+    def describe(self) -> str:
+        """The lake's folder or URI."""
+        return str(self._root)
+
     def uri(self, table: Table) -> str:
         """Folder or URI of a table, for readers of Delta."""
         return self._table(table).uri

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from levada.config import Duration
+
 
 class OnTypeChange(StrEnum):
     """What to do when a column of a stored table needs a wider type."""
@@ -35,7 +37,7 @@ class LakeSettings(BaseModel):
     path: str
     storage_options: Mapping[str, SecretStr] = Field(default_factory=dict)
     on_type_change: OnTypeChange = OnTypeChange.REFUSE
-    log_retention: timedelta = timedelta(days=30)
+    log_retention: Duration = timedelta(days=30)
     commit_attempts: int = Field(default=10, ge=1)
 
     @field_validator("path")
