@@ -32,7 +32,6 @@ class MongoConnection:
     """
 
     kind: ClassVar[str] = "mongodb"
-    kind = "mongodb"
     settings_model: ClassVar[type[MongoSettings]] = MongoSettings
 
     def __init__(self, name: str, settings: MongoSettings, root: Path) -> None:

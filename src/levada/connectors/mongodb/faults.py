@@ -44,6 +44,7 @@ MEANINGS: Mapping[int, Meaning] = {
     50: Meaning(Retriable, "the operation exceeded its time limit", "try again, or ask for a smaller window"),
     43: Meaning(Retriable, "the server has lost the cursor", "the step is tried again"),
     237: Meaning(Retriable, "the cursor was killed", "the step is tried again"),
+    11601: Meaning(Retriable, "the operation was interrupted", "the step is tried again"),
     112: Meaning(Retriable, "another writer was at the same document", "the step is tried again"),
     251: Meaning(Retriable, "the transaction is gone", "the step is tried again"),
     225: Meaning(Retriable, "the transaction is too old", "the step is tried again"),

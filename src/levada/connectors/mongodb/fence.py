@@ -1,6 +1,6 @@
 """The fence and the position a sink keeps beside its data, in `_levada_positions` of the same database.
 
-One document per owner, collection and lane (format 1):
+One document per owner, collection and lane, and one (lane -1) that only says who is the owner (format 1):
 `{_id: {owner, table, lane}, format, epoch, writer, session?, writes, position?, window?, attempt?,
 updated_at}`.
 Every bulk write is a transaction that also counts `writes` up, on condition that `writer` is still its own:
@@ -34,6 +34,7 @@ from levada.windows import Window
 POSITIONS = "_levada_positions"
 FORMAT = 1
 LANES = 2
+_CLAIM = -1  # no transaction holds this document, so it says at once who comes next
 RETRIES = 5
 
 Document = dict[str, Any]
@@ -80,6 +81,7 @@ class Fence:
         Raises:
             Fenced: a newer epoch has it.
         """
+        self._take(_CLAIM)
         self._end_earlier()
         if self.transactions:
             self._sessions = [self._client.start_session(causal_consistency=False) for _ in range(LANES)]
@@ -89,8 +91,6 @@ class Fence:
     def _end_earlier(self) -> None:
         for lane in range(LANES):
             stored = self._documents.find_one({"_id": self._id(lane)}) or {}
-            if self._epoch is not None and stored.get("epoch", 0) > self._epoch:
-                raise self._fenced(stored)
             if "session" in stored:
                 self._client.admin.command("killSessions", [stored["session"]])
 
@@ -108,7 +108,7 @@ class Fence:
             "$set": {"writer": self.writer, "format": FORMAT},
             "$currentDate": {"updated_at": True},
         }
-        if self._sessions:
+        if self._sessions and lane != _CLAIM:
             change["$set"]["session"] = self._sessions[lane].session_id
         if self._epoch is None:
             change["$setOnInsert"] = {"epoch": 0}
@@ -134,9 +134,15 @@ class Fence:
         Raises:
             Fenced: another writer of this owner has the fence now.
         """
-        if not self.transactions:
-            return self._unfenced(lane, work)
+        try:
+            return self._transact(lane, work) if self.transactions else self._unfenced(lane, work)
+        except PyMongoError as error:
+            stored = self._documents.find_one({"_id": self._id(_CLAIM)}) or {}
+            if stored.get("writer") != self.writer:
+                raise self._fenced(stored) from error
+            raise
 
+    def _transact(self, lane: int, work: Callable[[ClientSession | None], T]) -> T:
         def both(session: ClientSession) -> T:
             self._hold(lane, session)
             return work(session)

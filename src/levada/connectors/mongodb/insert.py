@@ -19,8 +19,8 @@ from levada.batches import Rejected
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, UNSTORABLE, translate
 from levada.connectors.mongodb.fence import Fence
 from levada.connectors.mongodb.lanes import Tally
+from levada.connectors.mongodb.raw import RAW, parsed
 from levada.connectors.mongodb.rows import element, identity
-from levada.connectors.mongodb.wire import RAW
 
 DUPLICATE = "duplicate key"
 
@@ -116,7 +116,7 @@ class Inserter:
             stored = known.get(key) if key else None
             verdict = self._verdict(stored, document) if stored is not None else None
             if verdict is None or verdict is Verdict.REPLACES:
-                known[key] = RawBSONDocument(document)
+                known[key] = parsed(document)
             if verdict is None:
                 fresh.append(document)
                 places.append(at)
@@ -140,14 +140,14 @@ class Inserter:
         return self._judge(stored, document)
 
     def _stored(self, part: list[bytes], session: ClientSession | None) -> dict[bytes, RawBSONDocument]:
-        ids = [RawBSONDocument(document)["_id"] for document in part if identity(document)]
+        ids = [parsed(document)["_id"] for document in part if identity(document)]
         found: Iterable[RawBSONDocument] = self._database.get_collection(
             self._collection, codec_options=RAW
         ).find({"_id": {"$in": ids}}, session=session)
         return {element(document["_id"]): document for document in found}
 
     def _replace(self, document: bytes, session: ClientSession | None) -> None:
-        raw = RawBSONDocument(document)
+        raw = parsed(document)
         statement = {"q": {"_id": {"$eq": raw["_id"]}}, "u": raw}
         answer = self._database.command({"update": self._collection, "updates": [statement]}, session=session)
         raise_write_error(answer)
@@ -155,7 +155,7 @@ class Inserter:
     def _insert(self, part: list[bytes], session: ClientSession | None) -> None:
         if not part:
             return
-        documents = [RawBSONDocument(document) for document in part]
+        documents = [parsed(document) for document in part]
         # Outside of a transaction nothing takes the earlier documents back, so they must come in order.
         command = {"insert": self._collection, "documents": documents, "ordered": True}
         raise_write_error(self._database.command(command, session=session))

@@ -15,10 +15,10 @@ import pyarrow as pa
 from bson import encode as encode_document
 from bson.binary import Binary
 from bson.errors import InvalidBSON
-from bson.raw_bson import RawBSONDocument
 
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.bson import encode, from_canonical
+from levada.connectors.mongodb.raw import parsed
 
 CHUNK_ROWS = 2_000
 CHUNK_BYTES = 4_000_000
@@ -105,7 +105,7 @@ def _encoded(batch: Batch) -> tuple[list[bytes], tuple[Rejected, ...]]:
 def _without(document: bytes, name: str) -> bytes:
     if name.encode() not in document:
         return document
-    fields = RawBSONDocument(document)
+    fields = parsed(document)
     if name not in fields:
         return document
     return encode_document({key: value for key, value in fields.items() if key != name})
@@ -133,7 +133,7 @@ def identity(document: bytes) -> bytes | None:
             return bytes((kind,)) + document[9 : 13 + _LENGTH.unpack_from(document, 9)[0]]
     elif _ID not in document:
         return None
-    fields = RawBSONDocument(document)
+    fields = parsed(document)
     return element(fields["_id"]) if "_id" in fields else None
 
 
@@ -141,14 +141,6 @@ def element(value: Any) -> bytes:
     """Type and value bytes of one value."""
     encoded = encode_document({"": value})
     return encoded[4:5] + encoded[6:-1]
-
-
-def value_at(document: RawBSONDocument, path: str) -> Any:
-    """The value at a dotted path; None where it is missing."""
-    value: Any = document
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, RawBSONDocument) else None
-    return value
 
 
 def prefix_of(attempt: Any) -> bytes | None:

@@ -16,6 +16,7 @@ from pymongo.write_concern import WriteConcern
 
 from levada.connectors.mongodb.faults import NAMESPACE_NOT_FOUND
 from levada.connectors.mongodb.fence import Fence
+from levada.connectors.mongodb.raw import RAW
 from levada.connectors.mongodb.rows import CHUNK_ROWS
 from levada.errors import ConfigError, Fenced
 
@@ -88,7 +89,8 @@ class Target:
     def ids(self, condition: dict[str, Any], size: int = CHUNK_ROWS) -> Iterator[list[Any]]:
         """The `_id`s of a condition's rows, in chunks."""
         held: list[Any] = []
-        with self.database[self.name].find(condition, {"_id": 1}, batch_size=size) as cursor:
+        collection = self.database.get_collection(self.name, codec_options=RAW)
+        with collection.find(condition, {"_id": 1}, batch_size=size) as cursor:
             for row in cursor:
                 held.append(row["_id"])
                 if len(held) == size:

@@ -6,13 +6,14 @@ Rows where it is missing, null or of another type belong to no window.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import json_util
 from bson.objectid import ObjectId
-from bson.raw_bson import RawBSONDocument
 
+from levada.connectors.mongodb.raw import parsed, value_at
 from levada.errors import ConfigError
 from levada.windows import Window
 
@@ -46,12 +47,8 @@ def before(column: str, moment: datetime) -> Filter:
 
 def watermark(document: bytes, column: str) -> Any:
     """The time of a document as a position's JSON value; None if it has none."""
-    value: Any = RawBSONDocument(document)
-    for name in column.split("."):
-        value = value.get(name) if isinstance(value, RawBSONDocument) else None
-    if value is None:
-        return None
-    return _write(value)
+    value = value_at(parsed(document), column)
+    return None if value is None else _write(value)
 
 
 def contains(window: Window, value: Any) -> bool:
@@ -80,12 +77,8 @@ def _bound(column: str, moment: datetime) -> Any:
 
 
 def _read(value: Any) -> Any:
-    import json
-
     return json_util.loads(json.dumps(value), json_options=json_util.CANONICAL_JSON_OPTIONS)
 
 
 def _write(value: Any) -> Any:
-    import json
-
     return json.loads(json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, WriteError
@@ -16,7 +15,8 @@ from levada.batches import Rejected
 from levada.connectors.mongodb.fence import Fence
 from levada.connectors.mongodb.insert import Failed, raise_write_error, reason_of
 from levada.connectors.mongodb.lanes import Tally
-from levada.connectors.mongodb.rows import element, identity, value_at
+from levada.connectors.mongodb.raw import parsed, value_at
+from levada.connectors.mongodb.rows import element, identity
 from levada.errors import ConfigError
 
 _IMMUTABLE_FIELD = 66
@@ -53,12 +53,12 @@ class Upserter:
         """The bytes of a document's key, for ordering and comparing."""
         if self._key == ("_id",):
             return identity(document) or b""
-        raw = RawBSONDocument(document)
+        raw = parsed(document)
         return b"".join(element(value_at(raw, name)) for name in self._key)
 
     def refusal(self, document: bytes) -> str | None:
         """Why a document can't be upserted; None if it can."""
-        raw = RawBSONDocument(document)
+        raw = parsed(document)
         missing = [name for name in self._key if value_at(raw, name) is None]
         if missing:
             return f"key {', '.join(missing)} is null or missing"
@@ -118,7 +118,7 @@ class Upserter:
         return Tally(len(last), len(last) - new, sum(map(len, last)))
 
     def _statement(self, document: bytes, *, keep_id: bool) -> dict[str, Any]:
-        raw = RawBSONDocument(document)
+        raw = parsed(document)
         condition = {name: {"$eq": value_at(raw, name)} for name in self._key}
         change: Any = raw
         if keep_id:

@@ -12,16 +12,14 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from typing import Any
 
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from levada.bson import Reply, split_reply
 from levada.connectors.mongodb.faults import retriable
+from levada.connectors.mongodb.raw import RAW
 
-RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 READ_AHEAD = 4  # replies
 ATTEMPTS = 3
 REFRESH_SECONDS = 600.0  # a session ends after 30 minutes without a command

@@ -20,6 +20,7 @@ from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
 from levada.connectors.mongodb.lanes import Lanes, Tally, lane_of
+from levada.connectors.mongodb.raw import value_at
 from levada.connectors.mongodb.rows import (
     CHUNK_BYTES,
     CHUNK_ROWS,
@@ -27,7 +28,6 @@ from levada.connectors.mongodb.rows import (
     Rows,
     chunks,
     identity,
-    value_at,
 )
 from levada.connectors.mongodb.target import Stage
 from levada.connectors.mongodb.upsert import Upserter
