@@ -17,9 +17,10 @@ import pytest
 from bson import Decimal128, json_util
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from levada.connectors.base import Mode
+from levada.connectors.base import Mode, Table
 from levada.connectors.lake import commit as lake_commit
 from levada.connectors.lake.beside import position_app
+from levada.connectors.lake.table import LakeTable
 from levada.errors import ConfigError, Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
 
@@ -89,13 +90,23 @@ def test_a_commit_between_look_and_write_is_noticed(lake: Lake, monkeypatch: pyt
     def others_first(self: Any, *arguments: Any) -> int:
         calls.append(1)
         if len(calls) == 1:
-            lake.write(items(2, n=5), owner="other")
+            lake.write(items(2), owner="other")
         return int(original(self, *arguments))
 
     monkeypatch.setattr(lake_commit.Commit, "_count_replaced", others_first)
     written = lake.write(items(3), mode=Mode.REPLACE, position=Position({}, 1))
     assert lake.rows("k") == ["k3"]
     assert written.replaced == 2
+
+
+def test_of_several_creations_one_makes_the_table(lake: Lake) -> None:
+    """A creation that tries again lands on top of the table it lost against, with a schema of its own."""
+    schema = pa.schema([("k", pa.string())])
+    for attempt in range(10):
+        table = Table("lake", f"race{attempt}")
+        place = LakeTable(table, lake.connection.settings, str(lake.folder / "lake"))
+        race(lambda _, place=place: place.create(schema, schema, []), 4)
+        assert lake.delta(table).version() == 0
 
 
 def test_gives_up_after_the_attempts_allowed(
