@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from pymongo.database import Database
 from levada.batches import Batch
 from levada.bson import Documents, to_canonical
 from levada.connectors.mongodb import MongoConnection, MongoSettings
+from levada.connectors.mongodb.embedded import find_mongod
+from levada.connectors.mongodb.warden import free_port
 from levada.windows import Window
 
 DAY = Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
@@ -36,3 +39,29 @@ def db(mongo: MongoClient[dict[str, Any]], database: str) -> Database[dict[str, 
 def batch(*documents: dict[str, Any]) -> Batch:
     """Documents as a canonical batch."""
     return Batch(to_canonical(Documents.from_list([encode(document) for document in documents])))
+
+
+Start = Callable[..., str]
+
+
+@pytest.fixture
+def start(mongod: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts a mongod of the test's own, standalone unless told otherwise; returns host:port."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(*options: str) -> str:
+        data = tmp_path / f"mongod{len(running)}"
+        data.mkdir()
+        port = free_port(0)
+        command = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
+        command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--logpath", str(data / "log")]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false", *options]
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=20_000) as client:
+            client.admin.command("ping")
+        return f"127.0.0.1:{port}"
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,9 +52,19 @@ class MongoConnection:
         with self._lock:
             if self._client is None:
                 uri = self._server.join() if self._server else self.settings.uri.get_secret_value()
-                with translated(self.name):
-                    self._client = MongoClient(uri, tz_aware=True, **self.settings.options())
+                self._client = self._connect(uri, self.settings.options())
             return self._client
+
+    def _connect(self, uri: str, options: dict[str, Any]) -> MongoClient[Document]:
+        with translated(self.name), warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # PyMongo ignores what it does not know in a URI
+            try:
+                return MongoClient(uri, tz_aware=True, **options)
+            except UserWarning as warning:
+                raise ConfigError(
+                    f"the URI of connection {self.name!r} has an unknown option or value: {warning}",
+                    where=self.name,
+                ) from None
 
     def node(self, host: str, port: int) -> MongoClient[Document]:
         """A client of one server of the deployment: cursors live on the server that opened them."""
@@ -62,8 +73,7 @@ class MongoConnection:
                 options = self.settings.options() | {"directConnection": True}
                 options.pop("replicaSet", None)
                 uri = at_node(self.settings.uri.get_secret_value(), host, port)
-                with translated(self.name):
-                    self._nodes[host, port] = MongoClient(uri, tz_aware=True, **options)
+                self._nodes[host, port] = self._connect(uri, options)
             return self._nodes[host, port]
 
     def reader(self) -> MongoClient[Document]:
