@@ -1,0 +1,151 @@
+"""`levada copy` and the step `copy`, between real systems."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bson
+import pyarrow as pa
+import pytest
+from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from pymongo import MongoClient
+
+import levada
+from levada.errors import ConfigError, Retriable
+
+Document = dict[str, Any]
+WHEN = datetime(2026, 11, 23, 5, 6, 7, 89000, tzinfo=UTC)
+
+TYPED: list[Document] = [
+    {
+        "_id": ObjectId(),
+        "text": "ação ✓",
+        "whole": n,
+        "long": Int64(2**53 + n),
+        "share": n / 3,
+        "price": Decimal128(f"{n}.25"),
+        "at": WHEN,
+        "flag": bool(n % 2),
+        "nested": {"city": "Funchal", "zip": [n, n + 1]},
+        "items": [{"sku": f"s{i}", "quantity": i} for i in range(n % 3)],
+        "bytes": Binary(b"\x00\xff", 0),
+        "uuid": Binary(bytes(range(16)), 4),
+    }
+    for n in range(100)
+]
+ODD: list[Document] = [
+    {"_id": MinKey(), "v": Decimal128("NaN")},
+    {"_id": 1, "v": "one"},
+    {"_id": "1", "v": {"$oid": "not an id"}},
+    {"_id": {"a": 1}, "v": [1, "two", None]},
+    {"_id": 2.5, "v": Timestamp(7, 8)},
+    {"_id": Int64(2**62), "v": Regex("^a", "i")},
+    {"_id": MaxKey(), "": 1, "a.b": 2, "A": 3},
+]
+
+
+@pytest.fixture
+def source(mongo: MongoClient[Document], database: str) -> Any:
+    return mongo[database]
+
+
+def url(mongod: str, database: str, collection: str) -> str:
+    host = mongod.removeprefix("mongodb://").split("/")[0]
+    return f"mongodb://{host}/{database}.{collection}?directConnection=true"
+
+
+def stored(collection: Any) -> list[bytes]:
+    return sorted(bson.encode(document) for document in collection.find())
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+def test_documents_of_every_type_pass_between_collections_byte_for_byte(
+    source: Any, mongod: str, database: str, mode: str
+) -> None:
+    source.here.insert_many([*TYPED, *ODD])
+    done = levada.copy(url(mongod, database, "here"), url(mongod, database, "there"), mode=mode, key=("_id",))
+    assert (done.rows, done.rejected) == (len(TYPED) + len(ODD), 0)
+    assert stored(source.there) == stored(source.here)
+    levada.copy(url(mongod, database, "here"), url(mongod, database, "there"), mode=mode, key=("_id",))
+    assert stored(source.there) == stored(source.here)
+
+
+def test_typed_documents_come_back_from_the_lake_as_they_were(
+    source: Any, mongod: str, database: str, tmp_path: Path
+) -> None:
+    source.here.insert_many(TYPED)
+    lake = f"file://{tmp_path}/lake/things"
+    assert levada.copy(url(mongod, database, "here"), lake, mode="replace").rows == len(TYPED)
+    assert levada.copy(lake, url(mongod, database, "back"), mode="replace").rows == len(TYPED)
+    back = {document["_id"]: document for document in source.back.find()}
+    assert back == {document["_id"]: document for document in source.here.find()}
+    for document in source.back.find():
+        assert isinstance(document["price"], Decimal128)
+        assert isinstance(document["_id"], ObjectId)
+
+
+def test_mixed_types_survive_the_lake_value_by_value(
+    source: Any, mongod: str, database: str, tmp_path: Path
+) -> None:
+    mixed = [
+        {"_id": n, "v": value} for n, value in enumerate([1, "1", None, [1], {"a": "b"}, ObjectId(), WHEN])
+    ]
+    source.here.insert_many(mixed)
+    lake = f"file://{tmp_path}/lake/mixed"
+    assert levada.copy(url(mongod, database, "here"), lake, mode="replace").rejected == 0
+    levada.copy(lake, url(mongod, database, "back"), mode="replace")
+    assert list(source.back.find().sort("_id", 1)) == list(source.here.find().sort("_id", 1))
+
+
+def test_a_table_reads_as_an_arrow_stream_whose_schema_holds_every_document(
+    source: Any, mongod: str, database: str
+) -> None:
+    source.here.insert_many([{"_id": n, "a": n} for n in range(6_000)] + [{"_id": 6_000, "late": "x"}])
+    reader = levada.read(url(mongod, database, "here"))
+    assert set(reader.schema.names) == {"_id", "a", "late"}
+    table = pa.RecordBatchReader.from_stream(reader).read_all()
+    assert table.num_rows == 6_001
+    assert table.column("late").null_count == 6_000
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [("a >= 5", {5, 6, 7, 8, 9}), ("b = 'even' and a < 4", {0, 2}), ("b is null", {9})],
+)
+def test_a_condition_restricts_what_is_read(
+    source: Any, mongod: str, database: str, where: str, expected: set[int]
+) -> None:
+    source.here.insert_many([{"a": n, "b": ["even", "odd"][n % 2]} for n in range(9)] + [{"a": 9}])
+    table = levada.read(url(mongod, database, "here"), where=where, columns=("a",)).read_all()
+    assert set(table.column("a").to_pylist()) == expected
+
+
+def test_a_filter_and_a_projection_restrict_what_is_copied(
+    source: Any, mongod: str, database: str, tmp_path: Path
+) -> None:
+    source.here.insert_many([{"_id": n, "a": n, "b": n} for n in range(10)])
+    lake = f"file://{tmp_path}/lake/some"
+    levada.copy(
+        url(mongod, database, "here"), lake, mode="replace", filter={"a": {"$lt": 3}}, columns=("_id", "a")
+    )
+    assert sorted(levada.read(lake).read_all().to_pylist(), key=lambda r: r["a"]) == [
+        {"_id": n, "a": n} for n in range(3)
+    ]
+
+
+def test_an_empty_table_copies_to_nothing(source: Any, mongod: str, database: str, tmp_path: Path) -> None:
+    done = levada.copy(url(mongod, database, "nothing"), f"file://{tmp_path}/lake/nothing", mode="replace")
+    assert done.rows == 0
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = "mongodb://127.0.0.1:1/d.c?serverSelectionTimeoutMS=200"
+    with pytest.raises(Retriable, match=r"127\.0\.0\.1:1"):
+        levada.copy(missing, f"file://{tmp_path}/x", mode="replace")
+
+
+def test_an_address_without_a_project_is_refused() -> None:
+    with pytest.raises(ConfigError, match="shop"):
+        levada.read("shop.orders")
