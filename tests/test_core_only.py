@@ -60,7 +60,8 @@ def test_without_a_mongod_the_error_says_which_extra_brings_one(environment: Pat
 def test_a_copy_between_lake_and_warehouse_needs_no_more(environment: Path, tmp_path: Path) -> None:
     program = (
         "import levada, duckdb\n"
-        "duckdb.connect('w.duckdb').execute(\"create table t as select 1 as a, 'x' as b, 1.50::decimal(9,2) as c\")\n"
+        "columns = \"1 as a, 'x' as b, 1.50::decimal(9,2) as c\"\n"
+        "duckdb.connect('w.duckdb').execute('create table t as select ' + columns)\n"
         "import pathlib; pathlib.Path('levada.yml').write_text('''format: 1\n"
         "name: x\n"
         "connections:\n"
