@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ def step_down(client: MongoClient[Document]) -> None:
     client.admin.command("replSetStepDown", 1, force=True)
 
 
+@pytest.fixture
+def own(mongod: str, tmp_path: Path) -> Iterator[MongoConnection]:
+    """A replica set that nobody else depends on."""
+    settings = MongoSettings.model_validate({"uri": "embedded", "database": "shop"})
+    connection = MongoConnection("shop", settings, tmp_path)
+    yield connection
+    connection.close()
+
+
 def wait_for_primary(client: MongoClient[Document]) -> None:
     deadline = time.monotonic() + 30
     while not client.admin.command("hello").get("isWritablePrimary"):
@@ -144,11 +154,11 @@ def wait_for_primary(client: MongoClient[Document]) -> None:
 
 
 def test_a_step_down_in_the_middle_of_a_write_loses_and_doubles_nothing(
-    connection: MongoConnection, db: Database[Document], mongo: MongoClient[Document]
+    own: MongoConnection,
 ) -> None:
-    writer = connection.sink(OUT).open(Write(OUT, Mode.REPLACE_WINDOW, OWNER, window=DAY, fence=Fence(1)))
+    writer = own.sink(OUT).open(Write(OUT, Mode.REPLACE_WINDOW, OWNER, window=DAY, fence=Fence(1)))
     data = rows(40_000)
-    thread = threading.Thread(target=step_down, args=(mongo,))
+    thread = threading.Thread(target=step_down, args=(own.client,))
     for at in range(0, len(data), 4000):
         writer.write(batch(*data[at : at + 4000]))
         if at == 12_000:
@@ -156,24 +166,23 @@ def test_a_step_down_in_the_middle_of_a_write_loses_and_doubles_nothing(
     written = writer.commit(Position({}, 1))
     thread.join()
     assert (written.rows, written.rejected) == (40_000, ())
-    assert db["out"].count_documents({}) == 40_000
+    assert own.database()["out"].count_documents({}) == 40_000
 
 
 def test_a_step_down_in_the_middle_of_a_read_gives_all_or_says_so(
-    connection: MongoConnection, db: Database[Document], mongo: MongoClient[Document]
+    own: MongoConnection,
 ) -> None:
-    db["rows"].insert_many(rows(20_000))
+    own.database()["rows"].insert_many(rows(20_000))
     seen = 0
     try:
-        for each in connection.source(ROWS, Query(canonical=True, batch_rows=100)).read(None, None):
+        for each in own.source(ROWS, Query(canonical=True, batch_rows=100)).read(None, None):
             seen += each.data.num_rows
             if seen == 1000:
-                step_down(mongo)
+                step_down(own.client)
     except Retriable:
-        wait_for_primary(mongo)
-        seen = read(connection)
+        wait_for_primary(own.client)
+        seen = read(own)
     assert seen == 20_000
-    wait_for_primary(mongo)
 
 
 VICTIM = """
