@@ -13,7 +13,6 @@ import click
 
 from levada.observe import Event
 
-
 #: Columns of a table that no terminal shows: wide, so that nothing is folded.
 _PIPED = 200
 
