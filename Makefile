@@ -22,7 +22,7 @@ demo: setup  ## set up, fill a MongoDB with shop data, run its daily pipeline, s
 	@$(RUN) levada demo examples/shop
 
 dev: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
-	@$(UV) sync --frozen --quiet --extra embedded --group dev --group bench
+	@$(UV) sync --frozen --quiet --extra embedded --group dev
 
 check: dev  ## lint, format, types, import ranks, unit tests
 	$(RUN) ruff check .
@@ -37,7 +37,8 @@ test: dev  ## everything, on real services; what this machine lacks is skipped w
 services:  ## what the tests can use beyond wheels (needs the system's package manager); nothing yet
 	@echo "Nothing to install: the tests' MongoDB comes as a wheel."
 
-bench-daily: dev  ## the daily batch beside plain PyMongo and pandas, a million transactions
+bench-daily: setup  ## the daily batch beside plain PyMongo and pandas, a million transactions
+	@$(UV) sync --frozen --quiet --inexact --extra embedded --group bench
 	$(RUN) python benchmarks/daily_batch/run.py
 
 clean:  ## remove the environment and what demos and tests left

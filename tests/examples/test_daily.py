@@ -166,6 +166,9 @@ def test_a_customer_that_is_there_twice_does_not_double_transactions(shop: Shop)
     with shop.project() as project:
         values = project.runs("daily")[0].steps["extract_to_staging"].values
     assert values["quarantined"] == bought
+    row = shop.database.etl_metrics.find_one()
+    assert row is not None
+    assert row["quarantined"] == bought
     kept = shop.state.quarantine.find({"step": "extract_to_staging"})
     assert {bson.decode(record["raw"])["customer_id"] for record in kept} == {twin["customer_id"]}
 

@@ -116,6 +116,7 @@ class CheckStep:
             "counts": {
                 step: dict(found)["rows"] for step, found in context.values.items() if "rows" in found
             },
+            "quarantined": sum(found.get("quarantined", 0) for found in context.values.values()),
             "metrics": dict(values),
         }
         delivery = Delivery(context, Target(table, Mode.UPSERT, key=("_id",)))
