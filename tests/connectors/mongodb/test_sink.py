@@ -252,7 +252,7 @@ def test_what_an_unfinished_append_has_left_is_removed(
     write(connection, Mode.APPEND, rows[:5])
     writer = connection.sink(OUT).open(Write(OUT, Mode.APPEND, OWNER))
     writer.write(batch(*rows))
-    writer._lanes.drain()  # type: ignore[attr-defined]
+    writer._stream([], last=True).drain()  # type: ignore[attr-defined]
     assert db["out"].count_documents({}) == 3 * MANY + 5
     assert write(connection, Mode.APPEND, rows[5:10]).rows == 5
     assert sorted(row["n"] for row in stored(db)) == list(range(10))

@@ -13,6 +13,9 @@ from levada.batches import Rejected
 from levada.connectors.mongodb.fence import LANES
 
 QUEUE = 4  # chunks per lane
+_BLOCK_BITS = 11  # a block of consecutive keys is as large as a chunk
+_OBJECT_ID = 0x07
+_INTEGERS = {0x10: 5, 0x12: 9}  # int32, int64: type and value bytes
 
 
 @dataclass
@@ -119,5 +122,14 @@ class Lanes:
 
 
 def lane_of(key: bytes) -> int:
-    """The lane of a key: rows of one key must stay in order."""
+    """The lane of a key, given as type and value bytes: rows of one key must stay in order.
+
+    Blocks of consecutive ObjectIds and integers stay together: lanes that write between each other's keys
+    get in each other's way.
+    """
+    kind = key[0] if key else 0
+    if kind == _OBJECT_ID:
+        return (key[11] >> _BLOCK_BITS - 8) % LANES
+    if kind in _INTEGERS and len(key) == _INTEGERS[kind]:
+        return (int.from_bytes(key[1:5], "little") >> _BLOCK_BITS) % LANES
     return crc32(key) % LANES

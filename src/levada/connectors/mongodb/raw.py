@@ -13,6 +13,8 @@ RAW: CodecOptions[RawBSONDocument] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="replace",
 )
+#: The same for rewriting a document: text that is not UTF-8 is an error, not replaced.
+EXACT = RAW.with_options(unicode_decode_error_handler="strict")
 
 
 def parsed(document: bytes) -> RawBSONDocument:

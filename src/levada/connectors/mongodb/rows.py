@@ -15,10 +15,11 @@ import pyarrow as pa
 from bson import encode as encode_document
 from bson.binary import Binary
 from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.bson import encode, from_canonical
-from levada.connectors.mongodb.raw import parsed
+from levada.connectors.mongodb.raw import EXACT, parsed
 
 CHUNK_ROWS = 2_000
 CHUNK_BYTES = 4_000_000
@@ -105,7 +106,7 @@ def _encoded(batch: Batch) -> tuple[list[bytes], tuple[Rejected, ...]]:
 def _without(document: bytes, name: str) -> bytes:
     if name.encode() not in document:
         return document
-    fields = parsed(document)
+    fields = RawBSONDocument(document, EXACT)
     if name not in fields:
         return document
     return encode_document({key: value for key, value in fields.items() if key != name})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from bson.son import SON
@@ -15,7 +17,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from levada.connectors.mongodb.faults import NAMESPACE_NOT_FOUND
-from levada.connectors.mongodb.fence import Fence
+from levada.connectors.mongodb.fence import LANES, Fence
 from levada.connectors.mongodb.raw import RAW
 from levada.connectors.mongodb.rows import CHUNK_ROWS
 from levada.errors import ConfigError, Fenced
@@ -76,14 +78,19 @@ class Target:
 
     def delete(self, condition: dict[str, Any], fence: Fence) -> int:
         """Remove the rows of a condition, in bounded transactions under the fence; returns how many."""
-        removed = 0
-        for ids in self.ids(condition):
+
+        def remove(lane: int, ids: list[Any]) -> int:
             chunk = {"$and": [{"_id": {"$in": ids}}, condition]}
 
-            def work(session: ClientSession | None, chunk: dict[str, Any] = chunk) -> int:
+            def work(session: ClientSession | None) -> int:
                 return self.database[self.name].delete_many(chunk, session=session).deleted_count
 
-            removed += fence.run(0, work)
+            return fence.run(lane, work)
+
+        removed, waiting = 0, self.ids(condition)
+        with ThreadPoolExecutor(LANES) as pool:
+            while chunks := list(islice(waiting, LANES)):
+                removed += sum(pool.map(remove, range(LANES), chunks))
         return removed
 
     def ids(self, condition: dict[str, Any], size: int = CHUNK_ROWS) -> Iterator[list[Any]]:

@@ -256,15 +256,16 @@ def started(pid: int) -> str | None:
 def running(pid: int) -> bool:
     """Whether a process lives; reaps it if it was a child."""
     with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
+        return os.waitpid(pid, os.WNOHANG)[0] != pid
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return _stat(pid)[:1] != ["Z"]
+    stat = _stat(pid)
+    # Threads of a process whose first thread has ended may still hold its port and its files.
+    return not (stat and stat[0] == "Z" and int(stat[17]) <= 1)
 
 
 def _stat(pid: int) -> list[str]:

@@ -47,6 +47,7 @@ class MongoWriter:
         self._rejected: list[Rejected] = []
         self._held: list[bytes] | None = []  # None once rows are streamed
         self._held_bytes = 0
+        self._waiting: dict[int | None, list[bytes]] = {}
         self._stage: Stage | None = None
         self._upserter: Upserter | None = None
         if self._write.mode is Mode.UPSERT:
@@ -127,9 +128,7 @@ class MongoWriter:
 
     def _commit_stream(self, position: Position | None) -> Tally:
         held, self._held = self._held or [], None
-        self._stream(held)
-        assert self._lanes
-        tally = self._lanes.drain()
+        tally = self._stream(held, last=True).drain()
         if self._upserter:
             self._upserter.settle(tally)
         tally.replaced += self._claim.removed
@@ -140,11 +139,15 @@ class MongoWriter:
         self._claim.fence.commit(position, self._write.window)
         return tally
 
-    def _stream(self, documents: list[bytes]) -> None:
+    def _stream(self, documents: list[bytes], *, last: bool = False) -> Lanes:
         lanes = self._lanes or self._start()
         for lane, part in self._distribute(documents):
-            for chunk in chunks(part):
+            waiting = list(chunks(self._waiting.pop(lane, []) + part))
+            if waiting and not last:
+                self._waiting[lane] = waiting.pop()  # full chunks only: each is a transaction
+            for chunk in waiting:
                 lanes.put(chunk, lane)
+        return lanes
 
     def _start(self) -> Lanes:
         claim = self._claim
