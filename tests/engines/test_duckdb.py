@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -28,7 +29,7 @@ def run(
     read: Callable[[Input], Any] | None = None,
     **values: Any,
 ) -> pa.Table:
-    statement = read_statement(sql, lambda address: Table("shop", address.split(".")[1]))
+    statement = read_statement(sql, lambda address: Table(*address.split(".")))
 
     def give(_: Input) -> Iterable[Batch]:
         return [Batch(batch) for batch in batches]
@@ -101,6 +102,62 @@ def test_a_table_named_twice_is_read_once_and_seen_twice() -> None:
     found = run("select count(*) as n from shop.t x join shop.t y on x.a <= y.a", read=read)
     assert found.to_pylist() == [{"n": 3}]
     assert reads == [1]
+
+
+ORDERS = [{"o": n, "k": n % 3, "t": n, "items": [{"q": n}, {"q": 2 * n}]} for n in range(8)]
+PEOPLE = [{"k": n, "name": f"n{n}", "w": 1.5 * n} for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select o, name from shop.orders join shop.people using (k)",
+        "select o, name from shop.orders x join shop.people y on x.k = y.k",
+        "select o, name from shop.orders natural join shop.people",
+        "select orders.o, people.name from shop.orders join shop.people using (k)",
+        "select shop.orders.o from shop.orders semi join shop.people on shop.orders.k = shop.people.k",
+        "select o from shop.orders where exists (from shop.people where people.k = orders.k and w > 1)",
+        "select o, (select max(w) from shop.people where people.k < orders.o) as m from shop.orders",
+        "select o from shop.orders where k in (select k from shop.people where w > t)",
+        "select (select max(w + t) from shop.people) as m from shop.orders",
+        "select o, l.name from shop.orders, lateral (select name from shop.people p where p.k = orders.k) l",
+        "select o, i.q from shop.orders, unnest(items) as w(i)",
+        "select q from shop.orders as q",
+        "select p from shop.orders as x(o, p, r, s)",
+        "select [i.q for i in items if i.q > 3] as l from shop.orders",
+        "select o, columns('t|k') from shop.orders",
+        "select n, v, o from shop.orders unpivot (v for n in (k, t))",
+        "select p from shop.orders pivot (count(o) for k in (0 as p, 1 as r))",
+        "with q as not materialized (select o from shop.orders) select x.o, y.o as p from q x, q y",
+        "with recursive r(i) as (select 0 union all select i + 1 from r, shop.orders where o = i) from r",
+        "with people as (from shop.orders limit 2) select x.w from shop.people x join people using (k)",
+        "from shop.orders select o where k = 1",
+        "select o as k, k as o from shop.orders union all by name select k, k as o from shop.people",
+    ],
+)
+def test_a_statement_means_what_it_means_in_duckdb(sql: str) -> None:
+    tables = {"shop.orders": rows(ORDERS), "shop.people": rows(PEOPLE)}
+    with duckdb.connect() as plain:
+        plain.execute("create schema shop")
+        for address, batch in tables.items():
+            plain.register("batch", batch)
+            plain.execute(f"create table {address} as from batch")
+        expected = plain.sql(sql).to_arrow_table()
+
+    def read(item: Input) -> Iterable[Batch]:
+        """As a MongoDB source reads: the columns asked for, null where no document has them."""
+        batch = tables[str(item.table)]
+        if item.columns:
+            known = dict(zip(batch.schema.names, batch.columns, strict=True))
+            names = sorted(item.columns)
+            columns = [known.get(name, pa.nulls(len(batch))) for name in names]
+            batch = pa.RecordBatch.from_arrays(columns, names=names)
+        return [Batch(batch)]
+
+    found = run(sql, read=read)
+    assert found.schema.names == expected.schema.names
+    assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist()))
+    assert found.num_rows
 
 
 def test_parameters_are_bound_and_never_pasted() -> None:

@@ -37,6 +37,23 @@ def resolve(address: str) -> Table:
         ("select a + 1 as b, b * 2 as c from shop.t", None),  # b: a column if there is one, else the alias
         ("select date_trunc('day', a) as day from shop.t group by day", None),
         ("select a as b from shop.t order by b", None),
+        ("select t from shop.t", None),  # the row as a whole
+        ("select count(x) from shop.t as x", None),
+        ("select X.a from shop.t as x", {"a"}),
+        ("select shop.t.a, shop.t.s.x from shop.t", {"a", "s"}),
+        ("select a, columns('b|c') from shop.t", None),
+        ("select y from shop.t as q(x, y)", None),
+        ("select x from shop.t pivot (sum(a) for c in ('x', 'y'))", None),
+        ("select [x.q for x in items] as l from shop.t", None),
+        ("select list_filter(items, lambda i: i.q > b) as l from shop.t", {"items", "b"}),
+        ("select t.a, u.b from shop.t natural join lake.u", None),
+        ("select t.a, u.b from shop.t join lake.u using (k)", {"a", "k"}),
+        ("select t.a, u.b from shop.t join lake.u on t.k = u.k", {"a", "k"}),
+        ("select a, b from shop.t join lake.u on t.k = u.k", None),
+        ("select a from shop.t where exists (select 1 from lake.u where u.k = t.c)", {"a", "c"}),
+        ("select a from shop.t where k in (select k from lake.u where b = 1)", None),  # whose is b?
+        ("select t.a, l.b from shop.t, lateral (select u.b from lake.u where u.k = t.k) l", {"a", "k"}),
+        ("select a from shop.t where A > 1", None),  # one column to DuckDB, two to MongoDB
     ],
 )
 def test_a_statement_needs_the_columns_it_names(sql: str, columns: set[str] | None) -> None:
@@ -78,6 +95,9 @@ def test_only_a_bound_on_every_mention_narrows_the_read_to_the_window(sql: str, 
         ("select x._id from shop.t x join lake.t y on x.a = y.a", {"_id": ("shop.t", "_id")}),
         ("select _id from shop.t x join lake.t y on x.a = y.a", {}),
         ("select _id from shop.t union all select a from shop.t", {}),
+        ("with q(b, a) as (select a, b from shop.t) select a from q", {}),
+        ("select a from (select a, b from shop.t) as q(b, a)", {}),
+        ("select a from shop.t as q(b, a)", {}),
     ],
 )
 def test_only_columns_taken_unchanged_have_an_origin(sql: str, origins: dict[str, tuple[str, str]]) -> None:
@@ -87,6 +107,11 @@ def test_only_columns_taken_unchanged_have_an_origin(sql: str, origins: dict[str
 def test_a_table_read_twice_is_one_input_with_two_mentions() -> None:
     inputs = read_statement("select * from shop.t a join shop.t b using (k)", resolve).inputs
     assert [(name, item.mentions) for name, item in inputs.items()] == [("shop.t", 2)]
+
+
+def test_a_table_in_a_recursion_is_scanned_again_and_again() -> None:
+    sql = "with recursive r as (select 0 as i union all select i + 1 from r join shop.t on i = a) from r"
+    assert read_statement(sql, resolve).inputs["shop.t"].mentions > 1
 
 
 def test_a_function_is_not_a_table() -> None:
@@ -108,6 +133,7 @@ def test_a_name_of_a_cte_is_not_a_table() -> None:
         ("select a from shop.t where b = $tomorrow", "tomorrow"),
         ("select a from shop.t where b = ?", "parameter"),
         ("", "not one SELECT"),
+        ("select * from (pivot shop.t on c using sum(a))", "subquery"),
     ],
 )
 def test_what_is_not_one_select_over_known_tables_is_refused(sql: str, says: str) -> None:

@@ -181,7 +181,8 @@ def _first_fault(relations: Iterable[_Relation]) -> LevadaError | None:
 def _translated(error: Exception) -> LevadaError:
     text = str(error).strip()
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
-        return ConfigError(f"DuckDB rejects the SQL: {text}")
+        hint = "in a join, write columns as table.column" if "olumn" in text else None
+        return ConfigError(f"DuckDB rejects the SQL: {text}", hint=hint)
     if isinstance(error, duckdb.OutOfMemoryException):
         return Fatal(f"DuckDB ran out of memory: {text}", hint="raise `memory_limit`, or select less")
     return Fatal(f"the SQL failed on the data: {text}", hint="`try_cast` turns bad values into NULL")

@@ -1,8 +1,8 @@
 """Reads a SELECT before it runs: which tables it names, what of them it needs, where its columns come from.
 
-A table is written as `connection.table`. Of a table the statement gets the columns it names (all of them
-where a name may mean a column or an alias), and only the run's window where every mention of it is bounded
-by `time_column >= $window_start and time_column < $window_end`.
+A table is written as `connection.table`. Of a table the statement gets the columns it needs (see
+`levada.engines.columns`), and only the run's window where every mention of it is bounded by
+`time_column >= $window_start and time_column < $window_end`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, build_scope
 
 from levada.connectors.base import Table
+from levada.engines.columns import address, is_table, needed, reshaped
 from levada.errors import ConfigError
 
 #: Parameters that a statement may use as `$name`.
@@ -29,8 +30,7 @@ class Input:
         alias: the relation's name while the statement runs.
         columns: the columns it needs; None: all.
         windowed: whether only the run's window is read.
-        mentions: how often the statement names it.
-        certain: whether all `columns` are surely its own, not another table's beside it.
+        mentions: how often the statement may scan it; one mention in a recursion counts as two.
     """
 
     table: Table
@@ -38,7 +38,6 @@ class Input:
     columns: frozenset[str] | None = frozenset()
     windowed: bool = True
     mentions: int = 0
-    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,37 +68,22 @@ def read_statement(text: str, resolve: Callable[[str], Table]) -> Statement:
         ConfigError: it can't be parsed, isn't one SELECT, or names an unknown table or parameter.
     """
     query = _parse(text)
-    scope = build_scope(query)
-    if scope is None:
-        raise ConfigError("this statement reads nothing", hint="write a SELECT")
+    scope = _scope(query)
+    columns = needed(scope)
     inputs: dict[str, Input] = {}
-    for inner in scope.traverse():
-        for name, source in inner.sources.items():
-            if _is_table(source):
-                _add(inputs, resolve, inner, name, source)
+    for inner, name, source in _tables(scope):
+        _add(inputs, resolve, columns[id(source)], _Mention(inner, name, source))
     origins = _origins(scope)
+    _unqualify(query, inputs)
     for table in list(query.find_all(exp.Table)):
-        if _is_table(table) and _address(table) in inputs:
-            _rename(table, inputs[_address(table)].alias)
+        if is_table(table) and address(table) in inputs:
+            _rename(table, inputs[address(table)].alias)
     return Statement(query.sql(dialect="duckdb"), inputs, _parameters(query), origins)
 
 
 def addresses(text: str) -> tuple[str, ...]:
     """The addresses of the tables that a SELECT names."""
-    query = _parse(text)
-    scope = build_scope(query)
-    found = {
-        _address(source): None
-        for inner in (scope.traverse() if scope else ())
-        for source in inner.sources.values()
-        if _is_table(source)
-    }
-    return tuple(found)
-
-
-def _is_table(source: object) -> bool:
-    """A table, not a function such as `range(10)`, nor a subquery."""
-    return isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier)
+    return tuple(dict.fromkeys(address(source) for _, _, source in _tables(_scope(_parse(text)))))
 
 
 def _parse(text: str) -> exp.Query:
@@ -112,26 +96,68 @@ def _parse(text: str) -> exp.Query:
     return statements[0]
 
 
+def _scope(query: exp.Query) -> Scope:
+    try:
+        scope = build_scope(query)
+    except SqlglotError as error:
+        raise ConfigError(f"can't tell what the SQL reads: {str(error).splitlines()[0]}") from error
+    if scope is None:
+        raise ConfigError("this statement reads nothing", hint="write a SELECT")
+    known = {id(source) for _, _, source in _tables(scope)}
+    for table in query.find_all(exp.Table):
+        if is_table(table) and table.args.get("db") and id(table) not in known:
+            raise ConfigError(
+                f"can't tell what is read of {address(table)} here",
+                hint=f"put a subquery there that selects from {address(table)}",
+            )
+    return scope
+
+
+def _tables(root: Scope) -> Iterator[tuple[Scope, str, exp.Table]]:
+    """Every mention of a table: the scope, its name there, and its node."""
+    for scope in root.traverse():
+        if not scope.is_udtf:  # it only sees the tables beside it
+            for name, source in scope.sources.items():
+                if is_table(source):
+                    yield scope, name, source
+
+
+@dataclass(frozen=True)
+class _Mention:
+    scope: Scope
+    name: str
+    source: exp.Table
+
+
 def _add(
-    inputs: dict[str, Input], resolve: Callable[[str], Table], scope: Scope, name: str, source: exp.Table
+    inputs: dict[str, Input],
+    resolve: Callable[[str], Table],
+    columns: frozenset[str] | None,
+    mention: _Mention,
 ) -> None:
-    address = _address(source)
-    if "." not in address:
-        raise ConfigError(f"unknown table {address!r} in SQL", hint="write it as connection.table")
-    known = inputs.get(address) or Input(resolve(address), f"input_{len(inputs)}")
-    columns = _columns(scope, name)
-    if columns is None or known.columns is None:
-        known.columns = None
-    else:
-        known.columns |= columns
-    known.mentions += 1
-    known.certain = known.certain and len(scope.sources) == 1 and not scope.subquery_scopes
-    known.windowed = known.windowed and _bounded(scope, name, known.table.time)
-    inputs[address] = known
+    place = address(mention.source)
+    if "." not in place:
+        raise ConfigError(f"unknown table {place!r} in SQL", hint="write it as connection.table")
+    known = inputs.get(place) or Input(resolve(place), f"input_{len(inputs)}")
+    known.columns = None if columns is None or known.columns is None else known.columns | columns
+    with_ = mention.source.find_ancestor(exp.With)
+    known.mentions += 2 if with_ and with_.args.get("recursive") else 1
+    known.windowed = known.windowed and _bounded(mention.scope, mention.name, known.table.time)
+    inputs[place] = known
 
 
-def _address(table: exp.Table) -> str:
-    return ".".join(part.name for part in table.parts)
+def _unqualify(query: exp.Query, inputs: Mapping[str, Input]) -> None:
+    """`shop.orders.total` -> `orders.total`: while it runs, a table has an alias and no connection."""
+    for column in query.find_all(exp.Column):
+        parts = column.parts
+        for width in (2, 3):
+            if len(parts) > width and ".".join(part.name for part in parts[:width]) in inputs:
+                kept = parts[width - 1 :]
+                for name, part in zip(
+                    ("this", "table", "db", "catalog"), [*reversed(kept), None, None], strict=False
+                ):
+                    column.set(name, part)
+                break
 
 
 def _rename(table: exp.Table, alias: str) -> None:
@@ -140,48 +166,6 @@ def _rename(table: exp.Table, alias: str) -> None:
     table.set("db", None)
     table.set("catalog", None)
     table.set("this", exp.to_identifier(alias, quoted=True))
-
-
-def _columns(scope: Scope, name: str) -> frozenset[str] | None:
-    """The columns a scope may need of one of its sources; None if that can't be told."""
-    if any(_stars(scope)):
-        return None
-    aliases = _aliases(scope)
-    found, ambiguous = set(), set()
-    for column in (*scope.columns, *scope.find_all(exp.Column)):
-        first, *rest = (part.name for part in column.parts)
-        if rest and first == name:
-            found.add(rest[0])
-        elif rest and first in scope.sources:
-            continue
-        elif not rest and _may_be_alias(column, aliases):
-            ambiguous.add(first)
-        else:
-            found.add(first)  # of this source or another; or a struct, whose field follows
-    return None if ambiguous - found else frozenset(found)
-
-
-def _aliases(scope: Scope) -> dict[str, exp.Expression]:
-    """Names that the SELECT gives to something else than a column of that name."""
-    selects = scope.expression.selects if isinstance(scope.expression, exp.Select) else []
-    return {
-        item.alias: item
-        for item in selects
-        if isinstance(item, exp.Alias)
-        and not (isinstance(item.this, exp.Column) and item.this.name == item.alias)
-    }
-
-
-def _may_be_alias(column: exp.Column, aliases: Mapping[str, exp.Expression]) -> bool:
-    """Whether a name may mean an alias: DuckDB decides by the columns that exist, so all must be there."""
-    alias = aliases.get(column.name)
-    return alias is not None and column.find_ancestor(exp.Alias) is not alias
-
-
-def _stars(scope: Scope) -> Iterator[exp.Expression]:
-    for star in scope.find_all(exp.Star):
-        if not isinstance(star.parent, exp.Count):
-            yield star
 
 
 def _bounded(scope: Scope, name: str, time: str | None) -> bool:
@@ -232,8 +216,10 @@ def _origin(column: exp.Expression, scope: Scope) -> tuple[str, str] | None:
     if not column.table and len(scope.sources) != 1:
         return None
     source = scope.sources.get(column.table) if column.table else next(iter(scope.sources.values()))
-    if _is_table(source):
-        return _address(source), column.name
+    if reshaped(source):
+        return None
+    if is_table(source):
+        return address(source), column.name
     if not isinstance(source, Scope) or not isinstance(source.expression, exp.Select):
         return None
     for projection in source.expression.selects:

@@ -88,8 +88,7 @@ class SqlStep:
 
         def read(item: Input) -> Iterator[Batch]:
             connection = context.tables.connection(item.table.connection)
-            named = item.certain or hasattr(connection, "aggregate")  # MongoDB has no unknown columns
-            query = Query(columns=tuple(sorted(item.columns or ())) if named else ())
+            query = Query(columns=tuple(sorted(item.columns or ())))
             yield from connection.source(item.table, query).read(
                 context.window if item.windowed else None, None
             )
