@@ -200,6 +200,19 @@ def test_only_the_half_open_window_is_replaced(endpoint: Endpoint) -> None:
         assert written.replaced == 2
 
 
+def test_rows_outside_the_window_are_set_aside_not_doubled_by_a_re_run(endpoint: Endpoint) -> None:
+    inside, late = row(9, 12, 9), {**row(8, 0, 8), "t": DAY.end}
+    timeless = {**row(7, 0, 7), "t": None}
+    with endpoint.open() as connection:
+        for sequence in (1, 2):
+            work = Job(Mode.REPLACE_WINDOW, ((inside, late, timeless),), sequence=sequence)
+            written = deliver(connection, work)
+            assert written
+            assert (written.rows, len(written.rejected)) == (1, 2)
+            assert all("outside the window" in rejected.reason for rejected in written.rejected)
+            assert content(connection) == ordered([inside])
+
+
 def test_appends_of_other_windows_and_owners_stay(endpoint: Endpoint) -> None:
     with endpoint.open() as connection:
         sink = connection.sink(TABLE)

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write
 from levada.connectors.reading import OFFLINE
+from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Spool
-from levada.connectors.sqltext import bounds, literal, quoted, within
+from levada.connectors.sqltext import literal, quoted, within
 from levada.errors import ConfigError
-from levada.types.layout import HIDDEN_PREFIX, row_text, stored_type, to_stored, unstorable_rows
+from levada.types.layout import HIDDEN_PREFIX, stored_type, to_stored, unstorable_rows
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
 _TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
@@ -117,7 +118,7 @@ class Staging:
             data = self._reject(data, dict(unstorable_rows(data)))
             for column in key_of(self.write) if self.write.mode is Mode.UPSERT else ():
                 data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
-            data = self._inside_window(data)
+            data = self._reject(data, outside_window(data, self.write))
         self._spool.add(data)
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -172,29 +173,15 @@ class Staging:
             )
         return data.column(name)
 
-    def _inside_window(self, data: pa.RecordBatch) -> pa.RecordBatch:
-        window, time = self.write.window, self.write.table.time
-        if self.write.mode is not Mode.REPLACE_WINDOW or window is None or time is None:
-            return data
-        column = self._column(data, time)
-        stored = stored_type(column.type)
-        low, high = (pa.scalar(end).cast(stored) for end in bounds(window, column.type, time))
-        column = column.cast(stored)
-        inside = pc.and_(pc.greater_equal(column, low), pc.less(column, high)).fill_null(False)
-        return self._reject_where(data, pc.invert(inside), f"{time} lies outside the window {window}")
-
     def _reject_where(self, data: pa.RecordBatch, mask: pa.Array, reason: str) -> pa.RecordBatch:
         if not pc.any(mask).as_py():
             return data
         return self._reject(data, dict.fromkeys(pc.indices_nonzero(mask).to_pylist(), reason))
 
     def _reject(self, data: pa.RecordBatch, bad: dict[int, str]) -> pa.RecordBatch:
-        if not bad:
-            return data
-        self.rejected += [Rejected(row_text(data, row), reason) for row, reason in bad.items()]
-        good = np.ones(len(data), dtype=bool)
-        good[list(bad)] = False
-        return data.filter(pa.array(good))
+        kept, rejected = set_aside(data, bad)
+        self.rejected += rejected
+        return kept
 
 
 def encoded(batch: pa.RecordBatch, stored: pa.Schema, hidden: Mapping[str, pa.Array]) -> pa.RecordBatch:

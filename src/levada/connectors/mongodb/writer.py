@@ -31,6 +31,7 @@ from levada.connectors.mongodb.rows import (
 )
 from levada.connectors.mongodb.target import Stage
 from levada.connectors.mongodb.upsert import Upserter
+from levada.connectors.screening import outside_window, set_aside
 from levada.errors import LevadaError
 from levada.positions import Position
 
@@ -60,7 +61,7 @@ class MongoWriter:
         Raises:
             Fenced: another writer has taken over.
         """
-        documents, rejected = self._rows.of(batch)
+        documents, rejected = self._rows.of(self._inside_window(batch))
         self._rejected += rejected
         documents = self._acceptable(documents)
         if self._held is not None:
@@ -92,6 +93,15 @@ class MongoWriter:
             if self._stage:
                 self._stage.drop()
             self._claim.fence.release()
+
+    def _inside_window(self, batch: Batch) -> Batch:
+        """The rows a re-run would find again; whole documents have an `_id`, which replaces them instead."""
+        time = self._write.table.time or "_id"
+        if batch.canonical or time == "_id" or "." in time:
+            return batch
+        kept, rejected = set_aside(batch.data, outside_window(batch.data, self._write))
+        self._rejected += rejected
+        return Batch(kept)
 
     def _acceptable(self, documents: list[bytes]) -> list[bytes]:
         if self._upserter is None:
