@@ -162,6 +162,32 @@ def test_a_step_that_takes_too_long_fails_and_its_next_try_has_a_higher_epoch(ma
     assert second == first + 1
 
 
+def test_a_try_that_was_left_behind_keeps_its_old_epoch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levada.pipelines.attempt.GRACE", 0.01)
+    project = make(
+        """
+        retries: {attempts: 1, delay: 0s}
+        steps:
+          slow: {python: {call: "jobs:slow"}, timeout: 1s}
+        """,
+        """
+        import threading
+        second, woken, epochs = threading.Event(), threading.Event(), []
+        def slow(context):
+            if epochs:
+                second.set()
+                woken.wait(20)
+                return {"epochs": [*epochs, context.fence().epoch]}
+            epochs.append(context.fence().epoch)
+            second.wait(20)
+            epochs.append(context.fence().epoch)
+            woken.set()
+        """,
+    )
+    first, late, next_try = project.run("p").steps["slow"].values["epochs"]
+    assert first == late == next_try - 1
+
+
 def test_independent_steps_run_side_by_side(make: Make) -> None:
     project = make(
         """

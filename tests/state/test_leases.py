@@ -108,6 +108,14 @@ def test_a_bump_raises_the_epoch_and_keeps_the_lease(store: Store) -> None:
     held.release()
 
 
+def test_a_bump_while_the_lease_is_renewed_does_not_lose_it(store: Store) -> None:
+    held = lease(store, "a", 0.003).acquire()  # renewed every millisecond
+    for _ in range(200):
+        held.bump()
+    assert not held.lost.is_set()
+    held.release()
+
+
 def test_the_lease_of_a_killed_process_on_this_machine_is_free_at_once(
     store: Store, mongod: str, database: str
 ) -> None:

@@ -191,6 +191,7 @@ class Execution:
 
     def _context(self, name: str, early: threading.Event) -> StepContext:
         upstream = self._pipeline.upstream(name)
+        epoch = self._lease.epoch  # of this try: one that was left behind must not get the next one's
         return StepContext(
             tables=self._runner.tables,
             store=self._runner.store,
@@ -201,7 +202,7 @@ class Execution:
             window=self._window,
             now=self._now,
             values={other: record.values for other, record in self._records.items() if other in upstream},
-            fence=lambda: Fence(self._lease.epoch, self._lease.valid_until),
+            fence=lambda: Fence(epoch, self._lease.valid_until),
             stop=early,
             progress=lambda rows, size: self._tell("step_progress", name, rows=rows, bytes=size),
             on_lost=self._on_lost,

@@ -60,6 +60,7 @@ class Lease:
         self._holder = holder
         self._length = timedelta(seconds=seconds)
         self._released = threading.Event()
+        self._changing = threading.Lock()
         self._renewer = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
 
     def acquire(self) -> Lease:
@@ -83,12 +84,9 @@ class Lease:
 
     def bump(self) -> None:
         """Raise the epoch, so that what is still running under the old one is refused."""
-        with translated(f"lease {self.name}"):
-            taken = self._update({"epoch": self.epoch, "holder": self._holder.to_dict()}, next_epoch=True)
-        if taken is None:
+        if not self._renew(next_epoch=True):
             self.lost.set()
             raise Fenced(f"the lease {self.name} was taken over", hint="another run continues; nothing to do")
-        self._remember(taken)
 
     def release(self) -> None:
         """Give the lease back; a lease already lost is left to its new owner."""
@@ -119,6 +117,16 @@ class Lease:
             {"_id": self.name, **condition}, [{"$set": changes}], return_document=ReturnDocument.AFTER
         )
 
+    def _renew(self, *, next_epoch: bool) -> bool:
+        """Renew it as it stands; False if somebody else has it."""
+        with self._changing, translated(f"lease {self.name}"):
+            taken = self._update(
+                {"epoch": self.epoch, "holder": self._holder.to_dict()}, next_epoch=next_epoch
+            )
+            if taken is not None:
+                self._remember(taken)
+        return taken is not None
+
     def _remember(self, document: dict[str, Any]) -> None:
         self.epoch = document["epoch"]
         self.valid_until = document["expires_at"]
@@ -139,10 +147,7 @@ class Lease:
         failures = 0
         while not self._released.wait(pause):
             try:
-                with translated(f"lease {self.name}"):
-                    renewed = self._update(
-                        {"epoch": self.epoch, "holder": self._holder.to_dict()}, next_epoch=False
-                    )
+                renewed = self._renew(next_epoch=False)
             except LevadaError:
                 failures += 1
                 if failures >= 3:  # three missed renewals are a whole lease
@@ -150,10 +155,9 @@ class Lease:
                     return
                 continue
             failures = 0
-            if renewed is None:
+            if not renewed:
                 self.lost.set()
                 return
-            self._remember(renewed)
 
 
 def _process_start(pid: int) -> str:

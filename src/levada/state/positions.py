@@ -15,7 +15,6 @@ its runs, so a later run can tell what happened:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from levada.errors import PositionLost
@@ -60,18 +59,20 @@ class Positions:
 
     def announce(self, owner: str, table: str, sequence: int) -> None:
         """Say that commit number `sequence` is about to be made."""
-        self._set(owner, table, {"announced": sequence})
+        self._raise(owner, table, sequence, {})
 
     def confirm(self, owner: str, table: str, position: Position) -> None:
-        """Say that it was made."""
-        self._set(owner, table, {"committed": position.to_dict(), "announced": position.sequence})
+        """Say that it was made; who says so late, when a newer one is known, changes nothing."""
+        newer = {"$gt": [position.sequence, {"$ifNull": ["$committed.sequence", 0]}]}
+        committed = {"$cond": [newer, {"$literal": position.to_dict()}, "$committed"]}
+        self._raise(owner, table, position.sequence, {"committed": committed})
 
-    def _set(self, owner: str, table: str, fields: dict[str, object]) -> None:
+    def _raise(self, owner: str, table: str, sequence: int, fields: dict[str, object]) -> None:
+        announced = {"$max": ["$announced", sequence]}
+        about = {"format": FORMAT, "updated_at": "$$NOW", "announced": announced}
         with translated(f"position of {owner}"):
             self._store.collection("positions").update_one(
-                {"_id": _key(owner, table)},
-                {"$set": {"format": FORMAT, "updated_at": datetime.now(UTC), **fields}},
-                upsert=True,
+                {"_id": _key(owner, table)}, [{"$set": {**about, **fields}}], upsert=True
             )
 
 
