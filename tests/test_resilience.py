@@ -45,6 +45,14 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert breaker.state == "closed"
 
 
+def test_another_open_breaker_inside_is_no_failure_of_this_one() -> None:
+    outer, inner = CircuitBreaker(clock=Clock(), failures=1), CircuitBreaker(clock=Clock(), failures=1)
+    trip(inner, 1)
+    with pytest.raises(CircuitOpen), outer, inner:
+        pass
+    assert outer.state == "closed"
+
+
 def test_an_open_breaker_does_not_call() -> None:
     breaker = CircuitBreaker(clock=Clock())
     trip(breaker, 5)

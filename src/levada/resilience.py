@@ -90,7 +90,8 @@ class CircuitBreaker:
     Args:
         failures: failures in a row that open it.
         cooldown: seconds before a probe is let through.
-        counts: errors that count as failures; others pass through and change nothing.
+        counts: errors that count as failures; others pass through and change nothing, and so does another
+            breaker's `CircuitOpen`.
         clock: seconds, monotonic.
     """
 
@@ -148,7 +149,7 @@ class CircuitBreaker:
             self._probing = False
             if error is None:
                 self._failures, self._opened_at = 0, None
-            elif isinstance(error, self._counts):
+            elif isinstance(error, self._counts) and not isinstance(error, CircuitOpen):
                 self._failures += 1
                 if self._failures >= self._limit:
                     self._opened_at = self._clock()
