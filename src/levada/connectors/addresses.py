@@ -112,7 +112,8 @@ class Addresses:
         if reader is None:
             raise ConfigError(f"can't use {scheme}:// as a table", hint=f"URLs: {', '.join(_SCHEMES)}")
         name, type_name, settings, table = reader(address)
-        self._adhoc[name] = (type_name, settings)
+        while self._adhoc.setdefault(name, (type_name, settings)) != (type_name, settings):
+            name += "'"  # another user, or other options
         return Table(name, table)
 
 

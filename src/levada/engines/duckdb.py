@@ -129,8 +129,9 @@ class _Relation:
             raise
 
     def _complete(self, schema: pa.Schema) -> pa.Schema:
-        """A column that no document has reads as NULL."""
-        missing = sorted((self._columns or frozenset()).difference(schema.names))
+        """A column that no document has reads as NULL; what is empty has one column, for DuckDB needs one."""
+        wanted = self._columns or (frozenset() if len(schema) else {"_id"})
+        missing = sorted(wanted.difference(schema.names))
         return pa.schema([*schema, *(pa.field(name, pa.null()) for name in missing)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +95,7 @@ def copy(
         tables=Overlay(tables, source, time_column),
         store=None,
         pipeline="copy",
-        step=target,
+        step=_owner(tables, settings),
         run="copy",
         root=Path.cwd(),
         window=window,
@@ -106,6 +107,15 @@ def copy(
     result = CopyStep(settings).run(context)
     rejected = int(result.values["quarantined"])
     return Copied(result.rows, result.bytes, rejected, time.monotonic() - started)
+
+
+def _owner(tables: Addresses, settings: CopySettings) -> str:
+    """Who appended what of a window: a repeated copy replaces its own rows, and those of no other copy."""
+    what = f"{tables.table(settings.source)} -> {tables.table(settings.to)}"
+    if not (settings.where or settings.filter):
+        return what
+    conditions = f"{settings.where} {sorted(settings.filter.items(), key=str)}"
+    return f"{what} where {hashlib.sha256(conditions.encode()).hexdigest()[:8]}"
 
 
 def read(

@@ -10,12 +10,13 @@ import pyarrow as pa
 from pydantic import AfterValidator, ValidationError, field_validator
 
 from levada.batches import Batch
-from levada.connectors.base import Mode
+from levada.connectors.base import Mode, Table
 from levada.errors import CheckFailed, ConfigError
 from levada.quality import Check, CheckResult, Facts, parse, run_checks
 from levada.state import CheckResults
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivery, Target
+from levada.windows import Window
 
 
 def _known(rule: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,8 +76,7 @@ class CheckStep:
 
     def run(self, context: StepContext) -> StepResult:
         table = context.tables.table(self.settings.table)
-        wanted = self.settings.window if self.settings.window is not None else table.time is not None
-        window = context.window if wanted else None
+        window = self._window(context, table)
         connection = context.tables.connection(table.connection)
         facts = Facts(context.now, context.value)
         results, rows = run_checks(connection, table, window, self.checks, facts)
@@ -89,6 +89,15 @@ class CheckStep:
             self._measure(context, values)
         return StepResult(rows or 0, values=values, note=_note(results, failed))
 
+    def _window(self, context: StepContext, table: Table) -> Window | None:
+        if self.settings.window and context.window is None:
+            raise ConfigError(
+                "the step says `window: true`, but this pipeline has no windows",
+                hint="add `window: day` to the pipeline, or take it from the step",
+            )
+        wanted = self.settings.window if self.settings.window is not None else table.time is not None
+        return context.window if wanted else None
+
     def _record(self, context: StepContext, results: Sequence[CheckResult]) -> None:
         if context.store is None:
             return
@@ -96,7 +105,7 @@ class CheckStep:
             "run": context.run,
             "pipeline": context.pipeline,
             "step": context.step,
-            "table": self.settings.table,
+            "table": str(context.tables.table(self.settings.table)),  # a URL without its password
             "window": str(context.window) if context.window else None,
         }
         CheckResults(context.store).add([{**about, **result.to_dict()} for result in results])

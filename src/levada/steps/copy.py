@@ -6,7 +6,7 @@ their exact BSON; everything else travels as typed Arrow batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -84,6 +84,8 @@ class CopyStep:
         delivery = Delivery(context, self._target(context))
         start = delivery.start()
         window = self._window(context, source, start)
+        if settings.since and window is None:
+            return StepResult(values={"replaced": 0, "quarantined": 0}, note="nothing is due yet")
         if window is not None and window.start >= context.now and not settings.since:
             raise ConfigError(f"window {window} lies in the future")
         delivered = self._move(context, delivery, source, window, start)
@@ -93,7 +95,8 @@ class CopyStep:
 
     def _target(self, context: StepContext) -> Target:
         table = context.tables.table(self.settings.to)
-        return Target(table, self.settings.mode, self.settings.key or table.key, context.window)
+        window = None if self.settings.since else context.window  # an increment adds, whatever came before
+        return Target(table, self.settings.mode, self.settings.key or table.key, window)
 
     def _window(self, context: StepContext, source: Table, start: Position) -> Window | None:
         if self.settings.since:
@@ -103,6 +106,11 @@ class CopyStep:
             wanted = context.window is not None and source.time is not None
         if not wanted:
             return None
+        if context.window is None:
+            raise ConfigError(
+                "the step says `window: true`, but this pipeline has no windows",
+                hint="add `window: day` to the pipeline, or take it from the step",
+            )
         if source.time is None:
             raise ConfigError(
                 f"table {source} has no time column, so it has no windows",
@@ -110,12 +118,14 @@ class CopyStep:
             )
         return context.window
 
-    def _increment(self, context: StepContext, start: Position) -> Window:
+    def _increment(self, context: StepContext, start: Position) -> Window | None:
+        """From the last run's watermark to the lag before now; None if that lies behind the watermark."""
         known = start.parts.get("")
-        if known is None and context.store:
+        if not start.sequence and context.store:  # later ones count the position alone: it may have been lost
             known = Watermarks(context.store).get(self._job(context))
         first = known if isinstance(known, datetime) else _moment(known)
-        return Window(first, max(context.now - self.settings.lag, first + timedelta(milliseconds=1)))
+        last = context.now - self.settings.lag
+        return Window(first, last) if first < last else None
 
     def _job(self, context: StepContext) -> str:
         return self.settings.job or context.owner
@@ -139,7 +149,7 @@ class CopyStep:
             )
         exact = _is_mongodb(context, source) and _is_mongodb(context, target)
         reader = context.tables.connection(source.connection).source(source, replace(query, canonical=exact))
-        batches: Iterable[Batch] = reader.read(window, None)
+        batches = (Batch(batch.data, rejected=batch.rejected) for batch in reader.read(window, None))
         if settings.since:
             start = _reached(start, window)
         return delivery.deliver(batches, start)

@@ -129,7 +129,9 @@ class Delivery:
                 f"all {len(written.rejected)} rows were rejected, the first because: "
                 f"{written.rejected[0].reason}",
                 where=str(self._target.table),
-                hint="they are in the collection `quarantine` of the state database",
+                hint="they are in the collection `quarantine` of the state database"
+                if self._context.store
+                else "leave out what can't be stored with `columns:` or `where:`",
             )
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)

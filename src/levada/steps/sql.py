@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from levada.batches import Batch
+from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Query
 from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
@@ -86,17 +86,22 @@ class SqlStep:
     def _batches(self, context: StepContext, statement: Statement, *, whole: bool) -> Iterator[Batch]:
         from levada.engines.duckdb import select
 
+        rejected: list[Rejected] = []
+
         def read(item: Input) -> Iterator[Batch]:
             connection = context.tables.connection(item.table.connection)
             query = Query(columns=tuple(sorted(item.columns or ())))
-            yield from connection.source(item.table, query).read(
-                context.window if item.windowed else None, None
-            )
+            window = context.window if item.windowed else None
+            for batch in connection.source(item.table, query).read(window, None):
+                rejected.extend(batch.rejected)
+                yield batch
 
         parameters = _parameters(context, statement)
         found = select(statement, read, parameters, whole=whole, memory_limit=self.settings.memory_limit)
         for batch in found:
             yield Batch(_typed(batch, self.settings.types))
+        if rejected:  # at the end, once: a widened read starts over
+            yield Batch(pa.RecordBatch.from_pylist([], schema=pa.schema([])), rejected=tuple(rejected))
 
 
 def _parameters(context: StepContext, statement: Statement) -> dict[str, Any]:
