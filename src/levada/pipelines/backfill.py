@@ -1,14 +1,15 @@
 """Fills the windows that a plan says are due.
 
 Windows run at the same time as far as the steps allow: each step works on one window at a time, oldest
-first where it has the choice, so window 2 is extracted while window 1 is transformed.
+first, so window 2 is extracted while window 1 is transformed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from levada.pipelines.execution import Execution
@@ -29,6 +30,33 @@ class Backfilled:
 
     runs: tuple[Run, ...]
     left: tuple[Window, ...]
+
+
+class _Place:
+    """A window's place in the queue before each step.
+
+    Args:
+        steps: their names.
+        ahead: the window before it.
+    """
+
+    def __init__(self, steps: Iterable[str], ahead: _Place | None) -> None:
+        self._ahead = ahead
+        self.passed = {name: threading.Event() for name in steps}
+
+    @contextmanager
+    def turn(self, step: str) -> Iterator[None]:
+        """Wait until the window ahead has passed the step, or left."""
+        if self._ahead:
+            self._ahead.passed[step].wait()
+        try:
+            yield
+        finally:
+            self.passed[step].set()
+
+    def leave(self) -> None:
+        for passed in self.passed.values():
+            passed.set()
 
 
 def backfill(
@@ -56,13 +84,21 @@ def backfill(
     if not todo:
         return Backfilled((), ())
     lease = runner.lease(pipeline, new_run_id(runner.clock()))
-    locks = {name: threading.Lock() for name in pipeline.steps}
+    queue: list[_Place] = []
+    for _ in todo:
+        queue.append(_Place(pipeline.steps, queue[-1] if queue else None))
     halted = threading.Event()
 
-    def one(window: Window) -> Run | None:
+    def one(window: Window, place: _Place) -> Run | None:
+        try:
+            return execute(window, place)
+        finally:
+            place.leave()
+
+    def execute(window: Window, place: _Place) -> Run | None:
         if halted.is_set() or runner.stop.is_set() or lease.lost.is_set():
             return None
-        execution = Execution(runner, pipeline, window, lease, on_lost=on_lost, locks=locks)
+        execution = Execution(runner, pipeline, window, lease, on_lost=on_lost, turn=place.turn)
         run = execution.execute(new_run_id(runner.clock()), fresh=fresh)
         if run.status != "done" and not keep_going:
             halted.set()
@@ -70,7 +106,7 @@ def backfill(
 
     try:
         with ThreadPoolExecutor(parallel, thread_name_prefix="window") as pool:
-            found = list(pool.map(one, todo))
+            found = list(pool.map(one, todo, queue))
     finally:
         lease.release()
     started = tuple(run for run in found if run)

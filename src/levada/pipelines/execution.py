@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +23,17 @@ from levada.steps.base import StepContext, StepResult
 from levada.windows import Window
 
 
+def _at_once(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 class Execution:
     """One run over one window.
 
     Args:
         runner: whose connections, clock and listener it uses.
         lease: held by the caller.
-        locks: step -> lock, where several windows run at the same time: one window at a time per step.
+        turn: step -> what to enter while it works, where several windows run at the same time.
     """
 
     def __init__(
@@ -40,11 +44,11 @@ class Execution:
         lease: Lease,
         *,
         on_lost: OnLost = OnLost.FAIL,
-        locks: Mapping[str, threading.Lock] | None = None,
+        turn: Callable[[str], AbstractContextManager[None]] = _at_once,
     ) -> None:
         self._runner, self._pipeline, self._window, self._lease = runner, pipeline, window, lease
         self._on_lost = on_lost
-        self._locks = locks or {}
+        self._turn = turn
         self._runs = Runs(runner.store)
         now = runner.clock()
         self._now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # what a BSON date can hold
@@ -128,7 +132,7 @@ class Execution:
         return ready[: self._pipeline.spec.parallel - busy]
 
     def _run_step(self, name: str) -> None:
-        with self._locks.get(name) or nullcontext():
+        with self._turn(name):
             try:
                 self._pipeline.retry_policy(name).run(
                     lambda: self._try_step(name),
