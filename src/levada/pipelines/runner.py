@@ -12,7 +12,7 @@ from levada.errors import Retriable
 from levada.observe import Listener, silence
 from levada.pipelines.pipeline import Pipeline
 from levada.resilience import CircuitBreaker
-from levada.state import Holder, Lease, Store
+from levada.state import Holder, Lease, Store, lease_name
 from levada.steps.base import Tables
 
 
@@ -48,7 +48,7 @@ class Runner:
     def lease(self, pipeline: Pipeline, run_id: str) -> Lease:
         """Take the pipeline's lease; the caller releases it."""
         holder = Holder.here(run_id)
-        return Lease(self.store, f"pipeline:{pipeline.name}", holder, self.lease_seconds).acquire()
+        return Lease(self.store, lease_name(pipeline.name), holder, self.lease_seconds).acquire()
 
     def breaker(self, connection: str) -> CircuitBreaker:
         """The circuit breaker of a connection, shared by all runs of this runner."""

@@ -1,6 +1,6 @@
 """What Levada remembers: runs, positions, watermarks, leases, check results, quarantine."""
 
-from levada.state.leases import Holder, Lease
+from levada.state.leases import Holder, Lease, lease_name
 from levada.state.positions import Entry, OnLost, Positions, reconcile
 from levada.state.results import CheckResults, Quarantine
 from levada.state.runs import ENDED_BADLY, Run, Runs, StepRecord, new_run_id
@@ -22,6 +22,7 @@ __all__ = [
     "StepRecord",
     "Store",
     "Watermarks",
+    "lease_name",
     "new_run_id",
     "reconcile",
 ]

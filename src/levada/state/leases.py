@@ -160,6 +160,18 @@ class Lease:
                 return
 
 
+def lease_name(pipeline: str) -> str:
+    """The name of a pipeline's lease."""
+    return f"pipeline:{pipeline}"
+
+
+def held(store: Store, name: str) -> bool:
+    """Whether anybody holds a lease, by the server's clock."""
+    still = {"_id": name, "holder": {"$ne": None}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+    found = store.collection("leases").find_one(still)
+    return found is not None and not Holder(**found["holder"]).gone
+
+
 def _process_start(pid: int) -> str:
     """A text that is the same as long as the process lives; empty when it doesn't."""
     try:

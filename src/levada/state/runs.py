@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from levada.errors import ConfigError
-from levada.state.leases import Holder
+from levada.state.leases import Holder, held, lease_name
 from levada.state.store import FORMAT, Store, check_format, translated
 from levada.windows import Window
 
-#: A run's life: running, then done, failed or stopped; `interrupted` is a running one whose process is gone.
+#: A run's life: running, then done, failed or stopped; `interrupted` is a running one whose process is gone,
+#: or whose pipeline nobody holds the lease of.
 ENDED_BADLY = ("failed", "stopped", "interrupted")
 
 
@@ -180,7 +181,15 @@ class Runs:
     def _find(self, condition: Mapping[str, Any], limit: int) -> list[Run]:
         with translated("runs"):
             cursor = self._store.collection("runs").find(condition).sort("started_at", -1).limit(limit)
-            return [Run.from_dict(document) for document in cursor]
+            found = [Run.from_dict(document) for document in cursor]
+            busy = {run.pipeline for run in found if run.status == "running"}
+            active = {name for name in busy if held(self._store, lease_name(name))}
+        return [
+            replace(run, status="interrupted")
+            if run.status == "running" and run.pipeline not in active
+            else run
+            for run in found
+        ]
 
 
 def _step_dict(step: StepRecord) -> dict[str, Any]:
