@@ -45,6 +45,18 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert breaker.state == "closed"
 
 
+def test_a_stop_during_the_pause_ends_it_without_another_try() -> None:
+    stop, tries = threading.Event(), []
+
+    def fail() -> None:
+        tries.append(1)
+        raise Retriable("down")
+
+    with pytest.raises(Retriable, match="down"):
+        RetryPolicy(3, timedelta(minutes=10)).run(fail, stop=stop, on_retry=lambda *_: stop.set())
+    assert len(tries) == 1
+
+
 def test_another_open_breaker_inside_is_no_failure_of_this_one() -> None:
     outer, inner = CircuitBreaker(clock=Clock(), failures=1), CircuitBreaker(clock=Clock(), failures=1)
     trip(inner, 1)

@@ -51,21 +51,28 @@ class RetryPolicy:
             stop: set to stop waiting and raise the last error.
             on_retry: told the error and the number of the try that comes next (2, 3, ...).
         """
-        stop = stop or threading.Event()
+        stopped = (stop or threading.Event()).wait
+        failed: list[BaseException] = []
 
         def pause(_: tenacity.RetryCallState) -> float:
             return self.delay.total_seconds() + random.uniform(0, self.jitter.total_seconds())  # noqa: S311
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            if on_retry and error:
-                on_retry(error, state.attempt_number + 1)
+            if error:
+                failed[:] = [error]
+                if on_retry:
+                    on_retry(error, state.attempt_number + 1)
+
+        def sleep(seconds: float) -> None:
+            if stopped(seconds):
+                raise failed[0]
 
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.attempts + 1) | tenacity.stop_when_event_set(stop),
+            stop=tenacity.stop_after_attempt(self.attempts + 1),
             wait=pause,
             retry=tenacity.retry_if_exception(_worth_retrying),
-            sleep=tenacity.sleep_using_event(stop),
+            sleep=sleep,
             before_sleep=before_sleep,
             reraise=True,
         )
