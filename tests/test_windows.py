@@ -137,3 +137,16 @@ def test_periods_tile_a_span_without_gap_or_overlap(
     assert found[0].start <= span.start
     assert found[-1].end >= span.end
     assert all(one.end == two.start for one, two in pairwise(found))
+
+
+@pytest.mark.parametrize("text", ["2026-11", "2026-W47", "2026-11-23"])
+def test_space_around_a_window_changes_nothing(text: str) -> None:
+    assert Window.parse(f" {text} ") == Window.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"), [("9999-12-31", "UTC"), ("9999-12", "UTC"), ("0001-01-01", "Asia/Tokyo")]
+)
+def test_the_ends_of_the_calendar_are_refused(text: str, zone: str) -> None:
+    with pytest.raises(ConfigError, match="calendar"):
+        Window.parse(text, zone=zone)

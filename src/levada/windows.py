@@ -56,14 +56,18 @@ class Window:
         Raises:
             ConfigError: the text is none of these.
         """
-        if "/" in text:
-            start, end = text.split("/", 1)
-            return cls(_moment(start, zone), _moment(end, zone))
-        if re.fullmatch(r"\d{4}-W\d{2}", text):
-            return period(_moment(text, zone), Grain.WEEK, zone)
-        if re.fullmatch(r"\d{4}-\d{2}", text):
-            return period(_moment(text, zone), Grain.MONTH, zone)
-        return period(_moment(text, zone), grain, zone)
+        text = text.strip()
+        try:
+            if "/" in text:
+                start, end = text.split("/", 1)
+                return cls(_moment(start, zone), _moment(end, zone))
+            if _WEEK.fullmatch(text):
+                grain = Grain.WEEK
+            elif _MONTH.fullmatch(text):
+                grain = Grain.MONTH
+            return period(_moment(text, zone), grain, zone)
+        except OverflowError as error:
+            raise ConfigError(f"{text!r} lies at the end of the calendar") from error
 
 
 def period(moment: datetime, grain: Grain, zone: str = "UTC") -> Window:
