@@ -22,11 +22,25 @@ NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 WINDOW = Window.parse("2026-11-23")
 WHEN = pa.timestamp("ms", "UTC")
-SCHEMA = pa.schema([("k", pa.string()), ("total", pa.float64()), ("at", WHEN)])
+SCHEMA = pa.schema(
+    [
+        ("k", pa.string()),
+        ("total", pa.float64()),
+        ("at", WHEN),
+        ("day", pa.date32()),
+        ("tags", pa.list_(pa.string())),
+    ]
+)
 #: In the window: 8 rows, 2 null totals, key "a" three times and "b" twice, null keys twice; newest at 23:00.
 KEYS = ["a", "a", "a", "b", "b", "c", None, None]
 ROWS = [
-    {"k": key, "total": None if n in (1, 5) else float(n), "at": NIGHT + timedelta(hours=16 + n)}
+    {
+        "k": key,
+        "total": None if n in (1, 5) else float(n),
+        "at": NIGHT + timedelta(hours=16 + n),
+        "day": NIGHT,
+        "tags": ["x", None] if n < 3 else None,
+    }
     for n, key in enumerate(KEYS)
 ] + [{"k": "a", "total": None, "at": NOW}]
 
@@ -74,6 +88,8 @@ RULES: list[tuple[dict[str, Any], Any, bool]] = [
     ({"duplicates": {"columns": ["k", "at"]}}, 0, True),
     ({"freshness": {"column": "at", "max_age": "3h"}}, NIGHT + timedelta(hours=23), True),
     ({"freshness": {"column": "at", "max_age": "2h"}}, NIGHT + timedelta(hours=23), False),
+    ({"duplicates": {"columns": ["tags"]}}, 2, False),  # an array that holds null is not null itself
+    ({"freshness": {"column": "day", "max_age": "26h"}}, NIGHT, True),  # a day counts from its midnight
     ({"ratio": {"to": "extract.rows", "min": 0.5}}, 0.5, True),
     ({"ratio": {"to": "extract.rows", "min": 0.51}}, 0.5, False),
     ({"ratio": {"to": "nothing.rows", "min": 0.5}}, None, False),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -156,6 +156,8 @@ def _duplicates(rule: Duplicates, found: Mapping[str, Any], _: Facts) -> Verdict
 
 def _freshness(rule: Freshness, found: Mapping[str, Any], facts: Facts) -> Verdict:
     newest = found[f"newest {rule.column}"]
+    if isinstance(newest, date) and not isinstance(newest, datetime):
+        newest = datetime(newest.year, newest.month, newest.day, tzinfo=UTC)
     if not isinstance(newest, datetime):
         return Verdict(None, passed=False)
     newest = newest if newest.tzinfo else newest.replace(tzinfo=UTC)
@@ -172,9 +174,11 @@ def _ratio(rule: Ratio, found: Mapping[str, Any], facts: Facts) -> Verdict:
 
 def _repeated(rule: Duplicates) -> list[dict[str, Any]]:
     keys = {f"k{i}": f"${column}" for i, column in enumerate(rule.columns)}
-    present = {column: {"$ne": None} for column in rule.columns}
+    present = [
+        {"$gt": [f"${column}", None]} for column in rule.columns
+    ]  # an array that holds null is no null
     return [
-        {"$match": present},
+        {"$match": {"$expr": {"$and": present}}},
         {"$group": {"_id": keys if len(keys) > 1 else keys["k0"], "n": {"$sum": 1}}},
         {"$match": {"n": {"$gt": 1}}},
         {"$group": {"_id": None, "value": {"$sum": {"$subtract": ["$n", 1]}}}},
