@@ -26,6 +26,9 @@ pipelines:
     steps:
       check: {check: {table: db.orders, rules: [{row_count: {min: 1}}]}}
       copy: {copy: {from: db.orders, to: wh.orders, mode: replace_window}}
+  by_url:
+    steps:
+      copy: {copy: {from: "mongodb://reader:${PASSWORD}@127.0.0.1:1/shop.orders", to: wh.orders}}
 """
 
 
@@ -82,8 +85,8 @@ def test_config_check_counts_what_is_there(levada: Levada, project: Path) -> Non
         "file": str(project / "levada.yml"),
         "connections": 2,
         "tables": 0,
-        "pipelines": 1,
-        "steps": 2,
+        "pipelines": 2,
+        "steps": 3,
     }
 
 
@@ -117,6 +120,8 @@ def test_no_command_prints_a_secret(levada: Levada, project: Path) -> None:
         ("doctor",),
         ("doctor", "--json"),
         ("run", "daily"),
+        ("run", "by_url", "--dry-run"),
+        ("run", "by_url", "--dry-run", "--json"),
         ("--debug", "status"),
         ("copy", "db.orders", "wh.orders"),
     ):
@@ -146,6 +151,9 @@ def test_doctor_says_which_connection_is_wrong_and_what_to_do(levada: Levada, pr
         ("run", "daily", "--window", "soon"),
         ("run", "daily", "--on-lost", "shrug"),
         ("plan", "daily"),
+        ("plan", "daily", "--from", "9999-12-31"),
+        ("backfill", "daily", "--from", "2026-11-01", "--parallel", "0"),
+        ("runs", "--limit", "0"),
         ("plan", "daily", "--from", "2026-11-23", "--to", "2026-11-01"),
         ("copy", "wh.orders"),
         ("copy", "wh.orders", "nowhere.orders"),
@@ -162,6 +170,17 @@ def test_wrong_usage_is_exit_code_2_and_no_traceback(
     assert found.code == 2
     assert found.err
     assert "Traceback" not in found.err
+
+
+def test_a_broken_project_file_above_is_not_passed_over(
+    levada: Levada, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "levada.yml").write_text("connections: [")
+    (project / "below").mkdir()
+    monkeypatch.chdir(project / "below")
+    found = levada("copy", "db.orders", "wh.orders")
+    assert found.code == 2
+    assert "levada.yml:" in found.err
 
 
 def test_a_dry_copy_writes_nothing(levada: Levada, project: Path) -> None:

@@ -16,7 +16,7 @@ from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
 from levada.errors import ConfigError
-from levada.project import FILE_NAME, load
+from levada.project import find_file, load
 from levada.steps import adhoc
 from levada.windows import Window
 
@@ -77,12 +77,12 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
 
 def _addresses(session: Session) -> Addresses:
     """Those of the project, where there is one; URLs always."""
-    try:
-        return load(session.project).tables
-    except ConfigError:
-        if session.project or any(FILE_NAME in str(p) for p in Path.cwd().glob(FILE_NAME)):
-            raise
-        return Addresses(None)
+    if session.project is None:
+        try:
+            find_file(Path.cwd())
+        except ConfigError:
+            return Addresses(None)
+    return load(session.project).tables
 
 
 def _dry_run(tables: Addresses, source: str, target: str, mode: str, *, as_json: bool) -> int:

@@ -25,7 +25,8 @@ def doctor(session: Session, as_json: bool) -> int:
         found = project.doctor()
         mask = project.file.secrets.mask
     if as_json:
-        show_json({name: [asdict(finding) for finding in findings] for name, findings in found.items()})
+        plain = {name: [asdict(finding) for finding in findings] for name, findings in found.items()}
+        show_json(project.file.secrets.redact(plain))
     else:
         for name, findings in found.items():
             click.secho(name, bold=True)

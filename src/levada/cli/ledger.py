@@ -57,7 +57,9 @@ def status(session: Session, as_json: bool) -> int:
 @click.command()
 @click.argument("run", required=False)
 @click.option("--pipeline", help="Only runs of this pipeline.")
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def runs(session: Session, run: str | None, pipeline: str | None, limit: int, as_json: bool) -> int:

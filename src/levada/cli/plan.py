@@ -60,7 +60,9 @@ def plan(session: Session, pipeline: str, start: str, end: str | None, again: bo
 @_from
 @_to
 @_again
-@click.option("--parallel", default=1, show_default=True, help="Windows under way at once.")
+@click.option(
+    "--parallel", type=click.IntRange(min=1), default=1, show_default=True, help="Windows under way at once."
+)
 @click.option("--keep-going", is_flag=True, help="Go on with further windows after one failed.")
 @click.option("--dry-run", is_flag=True, help="The same as `levada plan`.")
 @_json

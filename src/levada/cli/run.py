@@ -12,6 +12,7 @@ from levada.cli.session import opened
 from levada.pipelines import plan as plan_windows
 from levada.project import Project
 from levada.state import OnLost, Run, Runs
+from levada.steps.base import Uses
 
 
 @click.command()
@@ -94,15 +95,17 @@ def _dry_run(project: Project, pipeline: str, window: str | None, *, as_json: bo
     now = project.runner.clock()
     wanted = chosen.window_named(window) if window else chosen.window_at(now)
     if wanted is None:
-        rows = [(name, "run", *_uses(chosen, name)) for name in chosen.order]
+        steps = [(name, "run", chosen.steps[name].uses()) for name in chosen.order]
     else:
         planned = plan_windows(chosen, Runs(project.store), [wanted], now, again=True)
         if not planned:
             raise click.UsageError(f"window {wanted} is not over yet")
-        rows = [
-            (step.name, step.action, ", ".join(step.reads), ", ".join(step.writes))
-            for step in planned[0].steps
-        ]
+        steps = [(step.name, step.action, Uses(step.reads, step.writes)) for step in planned[0].steps]
+    mask = project.file.secrets.mask  # an address may be a URL
+    rows = [
+        (name, action, mask(", ".join(uses.reads)), mask(", ".join(uses.writes)))
+        for name, action, uses in steps
+    ]
     if as_json:
         keys = ("step", "action", "reads", "writes")
         show_json({"window": str(wanted), "steps": [dict(zip(keys, row, strict=True)) for row in rows]})
@@ -110,8 +113,3 @@ def _dry_run(project: Project, pipeline: str, window: str | None, *, as_json: bo
     click.echo(f"{pipeline} over {wanted}" if wanted else pipeline)
     show_table(("step", "would", "reads", "writes"), rows)
     return 0
-
-
-def _uses(chosen: Any, name: str) -> tuple[str, str]:
-    uses = chosen.steps[name].uses()
-    return ", ".join(uses.reads), ", ".join(uses.writes)
