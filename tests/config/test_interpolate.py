@@ -92,6 +92,8 @@ def test_an_error_does_not_repeat_a_secret(project: Loader) -> None:
         ("password p@ss is wrong", "password ${URI} is wrong"),
         ("3 rows of abc in abcd", "3 rows of ${S} in abcd"),
         ("mongodb://me:other@h/", "mongodb://me:***@h/"),
+        ("-9mongodb+srv://me:other@h/", "-9mongodb+srv://me:***@h/"),
+        ("x" * 3_000_000, "x" * 3_000_000),
         ("mongodb://h:27017/db?x=me@home", "mongodb://h:27017/db?x=me@home"),
         ("nothing to hide", "nothing to hide"),
     ],

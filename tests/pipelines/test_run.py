@@ -139,6 +139,60 @@ def test_a_configuration_error_is_not_retried(make: Make) -> None:
     assert run.error["exit_code"] == 2
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "{'a': {1, 2}}",
+        "{'a': object()}",
+        "{1: 2}",
+        "{'a\\0b': 1}",
+        "{'a': 2**70}",
+        "{'rows': 'many'}",
+        "{'rows': float('inf')}",
+        "{'a': 'x' * 20_000_000}",
+        "{'a': '\\udcff'}",
+        "levada.StepResult(values={'a': {1, 2}})",
+    ],
+)
+def test_values_that_the_ledger_cannot_keep_fail_their_step_only(make: Make, returned: str) -> None:
+    project = make(
+        "steps:\n  one: {python: {call: 'jobs:one'}}\n",
+        f"""
+        import levada
+
+        def one(context):
+            return {returned}
+        """,
+    )
+    run = project.run("p")
+    assert (run.status, run.error and run.error["where"]) == ("failed", "jobs:one")
+    assert project.find_run(run.id) == run
+
+
+@pytest.mark.parametrize(
+    ("raised", "kept"),
+    [
+        ("ValueError('bad \\udcff')", "ValueError: bad \\udcff"),
+        ("ValueError('x' * 20_000_000)", "ValueError: xxxx"),
+        ("SystemExit(0)", "SystemExit: 0"),
+        ("KeyboardInterrupt()", "KeyboardInterrupt: "),
+    ],
+)
+def test_whatever_a_step_raises_is_recorded(make: Make, raised: str, kept: str) -> None:
+    project = make(
+        "steps:\n  one: {python: {call: 'jobs:one'}}\n",
+        f"""
+        def one(context):
+            raise {raised}
+        """,
+    )
+    stored = project.find_run(project.run("p").id)
+    assert stored.status == "failed"
+    assert stored.error is not None
+    assert stored.error["what"].startswith(kept)
+    assert len(stored.error["what"]) < 11_000
+
+
 def test_a_step_that_takes_too_long_fails_and_its_next_try_has_a_higher_epoch(make: Make) -> None:
     project = make(
         """

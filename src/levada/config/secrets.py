@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import unquote
 
 HIDDEN = "***"
-_URL = r"(?P<user>[a-z][a-z0-9+.-]*://[^\s:/@]*:)(?!\d+[/?])(?P<password>[^\s@]+)(?=@)"
-_PASSWORD = re.compile(_URL, re.IGNORECASE)
+# From the `://` on, without the scheme: looking for a scheme first takes minutes in a long text.
+_PASSWORD = re.compile(r"(?P<user>://[^\s:/@]*:)(?!\d+[/?])(?P<password>[^\s@]+)(?=@)")
 _SENSITIVE = re.compile(
     r"passw|pwd|secret|token|credential|(api|access|private|account)[_-]?key", re.IGNORECASE
 )

@@ -22,6 +22,8 @@ from levada.state import ENDED_BADLY, Holder, Lease, OnLost, Run, Runs, StepReco
 from levada.steps.base import StepContext, StepResult
 from levada.windows import Window
 
+_LONGEST_TEXT = 10_000
+
 
 def _at_once(_: str) -> AbstractContextManager[None]:
     return nullcontext()
@@ -258,12 +260,19 @@ class Execution:
         what, where, hint, code = parts
         return {
             "type": type(error).__name__,
-            "what": self._runner.mask(what),
-            "where": self._runner.mask(where) if where else None,
-            "hint": self._runner.mask(hint) if hint else None,
+            "what": _storable(self._runner.mask(what)),
+            "where": _storable(self._runner.mask(where)) if where else None,
+            "hint": _storable(self._runner.mask(hint)) if hint else None,
             "exit_code": code,
             "retriable": not isinstance(error, Fatal),
         }
 
     def _tell(self, kind: Kind, step: str | None, **details: Any) -> None:
         self._runner.listener(Event(kind, self._pipeline.name, self._runner.clock(), step, details))
+
+
+def _storable(text: str) -> str:
+    """What the ledger can keep of a text: no lone surrogates, and not all of a very long one."""
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[:_LONGEST_TEXT]} … ({len(text):,} characters)"
+    return text.encode(errors="backslashreplace").decode()

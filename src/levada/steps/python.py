@@ -7,10 +7,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import bson
+from bson.errors import InvalidDocument
 from pydantic import Field, field_validator
 
-from levada.errors import ConfigError
+from levada.errors import ConfigError, Fatal
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
+
+#: A run with all its steps is one document of at most 16 MB.
+_MOST_BYTES = 1_000_000
 
 
 class PythonSettings(StepSettings):
@@ -53,11 +58,14 @@ class PythonStep:
 
     def run(self, context: StepContext) -> StepResult:
         returned = self._function(context)(context, **self.settings.args)
-        if isinstance(returned, StepResult):
-            return returned
-        if isinstance(returned, Mapping):
-            return StepResult(int(returned.get("rows", 0)), values=dict(returned))
-        return StepResult(returned if isinstance(returned, int) else 0)
+        try:
+            return _result(returned)
+        except (ValueError, TypeError, OverflowError, InvalidDocument) as error:
+            raise Fatal(
+                f"what the function returned can't be handed on: {str(error)[:200]}",
+                where=self.settings.call,
+                hint="return None, a number of rows, or a mapping of text to what BSON can hold, under 1 MB",
+            ) from error
 
     def _function(self, context: StepContext) -> Callable[..., Any]:
         module, _, name = self.settings.call.partition(":")
@@ -72,3 +80,15 @@ class PythonStep:
                 hint=f"modules are looked for in {context.root} and among the installed ones",
             ) from error
         return function
+
+
+def _result(returned: Any) -> StepResult:
+    """What a function returned, made sure that the ledger can keep it."""
+    if isinstance(returned, Mapping):
+        returned = StepResult(int(returned.get("rows", 0)), values=dict(returned))
+    if not isinstance(returned, StepResult):
+        return StepResult(int(returned) if isinstance(returned, int) else 0)
+    size = len(bson.encode({"rows": returned.rows, "values": returned.values}))
+    if size > _MOST_BYTES:
+        raise ValueError(f"its values take {size:,} bytes")
+    return returned
