@@ -129,3 +129,11 @@ def test_the_lease_of_a_killed_process_on_this_machine_is_free_at_once(
     held = lease(store, "next").acquire()
     assert held.epoch == 2
     held.release()
+
+
+def test_a_holder_in_another_container_of_the_same_name_is_not_taken_for_gone() -> None:
+    here = Holder.here("run")
+    name = here.host.partition("/")[0]
+    assert not here.gone
+    assert not Holder(f"{name}/elsewhere/[1]", 2**22 + 1, "1", "run").gone
+    assert Holder(here.host, 2**22 + 1, "1", "run").gone

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,12 @@ class Holder:
 
     @classmethod
     def here(cls, run: str) -> Holder:
-        return cls(socket.gethostname(), os.getpid(), _process_start(os.getpid()), run)
+        return cls(_machine(), os.getpid(), _process_start(os.getpid()), run)
 
     @property
     def gone(self) -> bool:
         """Whether it ran on this machine and is not alive any more."""
-        return self.host == socket.gethostname() and _process_start(self.pid) != self.started
+        return self.host == _machine() and _process_start(self.pid) != self.started
 
     def to_dict(self) -> dict[str, Any]:
         return {"host": self.host, "pid": self.pid, "started": self.started, "run": self.run}
@@ -136,7 +138,7 @@ class Lease:
         holder = held.get("holder") or {}
         return LeaseHeld(
             f"another run is active: {holder.get('run', 'unknown')} "
-            f"(process {holder.get('pid')} on {holder.get('host')})",
+            f"(process {holder.get('pid')} on {str(holder.get('host')).partition('/')[0]})",
             where=self.name,
             hint="wait for it (`levada status`), or stop that process; "
             f"its lease ends at {held.get('expires_at', _EPOCH_START):%H:%M:%S} UTC unless renewed",
@@ -170,6 +172,16 @@ def held(store: Store, name: str) -> bool:
     still = {"_id": name, "holder": {"$ne": None}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
     found = store.collection("leases").find_one(still)
     return found is not None and not Holder(**found["holder"]).gone
+
+
+@cache
+def _machine() -> str:
+    """Where process ids mean the same: host name, boot, pid namespace; containers may share the name."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text()[:8])
+        parts.append(str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:"))
+    return "/".join(parts)
 
 
 def _process_start(pid: int) -> str:

@@ -346,3 +346,12 @@ def test_prune_stops_when_the_lease_has_ended(connection: MongoConnection, db: D
     with pytest.raises(Fenced, match="lease ended"):
         connection.delete_before(OUT, "at", DAY.end, Fence(1, DAY.start - 365 * 24 * HOUR))
     assert db["out"].count_documents({}) == 5
+
+
+def test_the_position_of_a_collection_that_was_dropped_is_gone(
+    connection: MongoConnection, db: Database[Document]
+) -> None:
+    write(connection, Mode.UPSERT, many(3), position=Position({"": 7}, 1))
+    assert connection.sink(OUT).position(OWNER) == Position({"": 7}, 1)
+    db.drop_collection("out")
+    assert connection.sink(OUT).position(OWNER) is None

@@ -241,7 +241,7 @@ def positions(client: MongoClient[Any], database: str) -> Collection[Document]:
 
 
 def stored_position(client: MongoClient[Any], database: str, collection: str, owner: str) -> Position | None:
-    """What an owner committed last into a collection; None if nothing.
+    """What an owner committed last into a collection; None if nothing, or if the collection is gone.
 
     Raises:
         Fatal: it was written by a newer Levada.
@@ -253,7 +253,10 @@ def stored_position(client: MongoClient[Any], database: str, collection: str, ow
             f"{database}.{POSITIONS} has format {stored['format']}, this Levada reads up to {FORMAT}",
             hint="upgrade Levada on this machine",
         )
-    return Position.from_dict(stored["position"]) if stored and "position" in stored else None
+    if not stored or "position" not in stored:
+        return None
+    there = client[database].list_collection_names(filter={"name": collection})
+    return Position.from_dict(stored["position"]) if there else None
 
 
 def has_transactions(client: MongoClient[Any]) -> bool:
