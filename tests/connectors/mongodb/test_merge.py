@@ -158,3 +158,31 @@ def test_the_guard_leaves_the_plan_its_index(connection: MongoConnection, db: Da
     plan = str(db.command("explain", {"find": "rows", "filter": conjunction([condition, guard])}))
     assert "'stage': 'IXSCAN'" in plan
     assert "at_1" in plan
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        [{"$sort": {"_id": 1}}, {"$limit": 3}],
+        [{"$group": {"_id": "$who", "at": {"$min": "$at"}, "n": {"$sum": 1}}}],
+    ],
+    ids=["first three", "by person"],
+)
+def test_a_pipeline_that_looks_at_many_documents_sees_the_whole_window(
+    connection: MongoConnection, db: Database[Document], pipeline: list[Document]
+) -> None:
+    merge(connection, Mode.REPLACE_WINDOW, pipeline=pipeline)
+    within = {"$match": {"at": {"$gte": DAY.start, "$lt": DAY.end}}}
+    truth = db["rows"].aggregate([within, *pipeline])
+    assert stored(db) == sorted(truth, key=lambda row: row["_id"])
+
+
+def test_a_window_whose_rows_all_lie_in_one_half_is_copied_whole(
+    connection: MongoConnection, db: Database[Document]
+) -> None:
+    db["rows"].delete_many({"at": {"$gte": DAY.start + timedelta(hours=6)}})
+    fence = Fence(1, datetime.now(UTC) + timedelta(hours=1))
+    written = merge(connection, Mode.REPLACE_WINDOW, fence=fence)
+    kept = [row for row in expected() if row["at"] < DAY.start + timedelta(hours=6)]
+    assert stored(db) == kept
+    assert written.rows == len(kept)

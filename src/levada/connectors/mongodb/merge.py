@@ -1,12 +1,15 @@
 """Copies between two collections of one deployment that never leave the server.
 
-One `aggregate` that ends in `$merge`. It can't be part of a transaction, so it is fenced otherwise: it writes
-nothing when it starts after the lease has ended, its comment says whose it is, and the next owner kills it.
+An `aggregate` that ends in `$merge`; two side by side, each over half of the window, where each document goes
+its own way. They can't be part of a transaction, so they are fenced otherwise: one writes nothing when it
+starts after the lease has ended, its comment says whose it is, and the next owner kills it.
 Where it can't be so (documents with the same `_id`, mode append), the rows travel through this process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,11 +21,19 @@ from levada.connectors.mongodb.faults import DUPLICATE_KEY, translated
 from levada.connectors.mongodb.scan import MongoSource, conjunction, reading_stages
 from levada.connectors.mongodb.sink import MongoSink
 from levada.connectors.mongodb.target import Stage
+from levada.connectors.mongodb.times import in_window
 from levada.errors import Fenced
 from levada.positions import Position
 from levada.windows import Window
 
 _INSERT = {"whenMatched": "fail", "whenNotMatched": "insert"}
+#: Stages that look at one document at a time, so that halves of a window can pass them separately.
+_ROW_WISE = frozenset(
+    {
+        *("$match", "$project", "$set", "$addFields", "$unset", "$lookup", "$unwind"),
+        *("$replaceRoot", "$replaceWith", "$redact"),
+    }
+)
 
 
 def merge_inside(
@@ -53,10 +64,27 @@ class _Copy:
     def __init__(self, claim: Claim, source: MongoSource, window: Window | None) -> None:
         self._claim = claim
         self._database, self._collection = source.namespace
-        condition = source.condition(window)
-        guarded = [part for part in (condition, self._guard()) if part]
-        self._guarded = _pipeline(conjunction(guarded), source.query)
-        self._plain = _pipeline(condition, source.query)
+        self._plain = _pipeline(source.condition(window), source.query)
+        self._halves = self._split(source, window)
+        parts = self._halves or (window,)
+        self._guarded = [self._guarded_pipeline(source, part) for part in parts]
+        self._late: list[bool] = []
+
+    def _split(self, source: MongoSource, window: Window | None) -> tuple[Window, ...]:
+        """Two halves of the window, if their rows can be told apart in the target too; else nothing."""
+        write = self._claim.write
+        same = window is not None and write.window == window and write.table.time == source.time
+        if window is None or not same or write.mode is not Mode.REPLACE_WINDOW:
+            return ()
+        if not _row_wise(source.query.pipeline):
+            return ()
+        middle = window.start + (window.end - window.start) / 2
+        middle = middle.replace(microsecond=middle.microsecond // 1000 * 1000)
+        return Window(window.start, middle), Window(middle, window.end)
+
+    def _guarded_pipeline(self, source: MongoSource, window: Window | None) -> list[dict[str, Any]]:
+        parts = [part for part in (source.condition(window), self._guard()) if part]
+        return _pipeline(conjunction(parts), source.query)
 
     def run(self) -> Written | None:
         """What was written; None if documents share an `_id`, with nothing of it left behind."""
@@ -81,10 +109,12 @@ class _Copy:
         target = self._claim.target
         if not self._merge({"into": self._into(target.name), **_INSERT}):
             return None
-        rows = target.count(self._claim.rows_of_window or {})
-        self._refuse_if_skipped(rows)
+        time = self._claim.write.table.time or ""
+        parts = [in_window(time, half) for half in self._halves] or [self._claim.rows_of_window or {}]
+        counts = [target.count(part) for part in parts]
+        self._refuse_if_skipped(*counts)
         self._claim.fence.hold()
-        return Written(rows, self._claim.removed)
+        return Written(sum(counts), self._claim.removed)
 
     def _upsert(self) -> Written:
         key = self._claim.write.key
@@ -99,14 +129,24 @@ class _Copy:
         return Written(rows)
 
     def _merge(self, stage: dict[str, Any]) -> bool:
-        """Run it; False if two documents have the same `_id`."""
-        try:
-            self._aggregate([*self._guarded, {"$merge": stage}])
-        except OperationFailure as error:
-            if error.code != DUPLICATE_KEY:
-                raise
-            return False
-        return True
+        """Run it, all parts to their end; False if two documents have the same `_id`."""
+
+        def run(pipeline: list[dict[str, Any]]) -> bool:
+            try:
+                self._aggregate([*pipeline, {"$merge": stage}])
+            except OperationFailure as error:
+                if error.code != DUPLICATE_KEY:
+                    raise
+                return False
+            return True
+
+        def timed(pipeline: list[dict[str, Any]]) -> tuple[bool, bool]:
+            return run(pipeline), self._lease_has_ended()
+
+        with ThreadPoolExecutor(len(self._guarded), thread_name_prefix="merge") as pool:
+            ended = list(pool.map(timed, self._guarded))
+        self._late = [late for _, late in ended]
+        return all(distinct for distinct, _ in ended)
 
     def _count(self) -> int:
         found = self._aggregate([*self._plain, {"$count": "rows"}])
@@ -131,17 +171,25 @@ class _Copy:
         fence = self._claim.write.fence
         return fence.valid_until if fence else None
 
-    def _refuse_if_skipped(self, rows: int) -> None:
+    def _lease_has_ended(self) -> bool:
         end = self._lease_end()
-        if rows or end is None:
-            return
+        if end is None:
+            return False
         now: datetime = self._claim.client.admin.command("hello")["localTime"]
-        if now.replace(tzinfo=now.tzinfo or UTC) > end:
+        return now.replace(tzinfo=now.tzinfo or UTC) > end
+
+    def _refuse_if_skipped(self, *counts: int) -> None:
+        """A part that ended in time had begun in time; one that ended late and left no row may never have."""
+        if any(late and not count for late, count in zip(self._late, counts, strict=True)):
             raise Fenced(
                 "the lease ended before the server began to copy",
                 where=str(self._claim.target),
                 hint="run it again",
             )
+
+
+def _row_wise(pipeline: Sequence[Mapping[str, Any]]) -> bool:
+    return all(name in _ROW_WISE for stage in pipeline for name in stage)
 
 
 def _pipeline(condition: dict[str, Any], query: Query) -> list[dict[str, Any]]:

@@ -94,6 +94,11 @@ class MongoSource:
             conditions.append(compile_where(self.query.where))
         return conjunction(conditions)
 
+    @property
+    def time(self) -> str | None:
+        """The column that says which window a row belongs to."""
+        return self._table.time
+
     def _time(self) -> str:
         if self._table.time is None:
             raise ConfigError(
