@@ -16,6 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 from shop import DAY, Document, Shop, generator, truth
 
+from levada.errors import Retriable
+from levada.observe import Event
+from levada.project import load
+
 from .conftest import Server, until
 
 
@@ -84,3 +88,24 @@ def test_a_run_against_a_server_that_is_down_says_so_and_writes_nothing(shop: Sh
     assert "FAIL" in out
     server.start()
     assert staged(shop) == set()
+
+
+def test_no_further_step_is_started_while_the_ledger_is_out_of_reach(server: Server, tmp_path: Path) -> None:
+    assert server.process is not None
+    call = f'{{call: "leaving:go", args: {{pid: {server.process.pid}}}}}'
+    steps = "".join(f"      s{number}: {{needs: [], python: {call}}}\n" for number in range(6))
+    (tmp_path / "levada.yml").write_text(
+        "name: leaving\nconnections:\n"
+        f"  db: {{type: mongodb, uri: '{server.uri}', database: shop, server_selection_timeout: 1}}\n"
+        f"pipelines:\n  p:\n    steps:\n{steps}"
+    )
+    (tmp_path / "leaving.py").write_text(
+        "import os, signal\n\ndef go(context, pid):\n    os.kill(pid, signal.SIGKILL)\n"
+    )
+    told: list[Event] = []
+    with (
+        load(tmp_path, env={}, listener=told.append) as project,
+        pytest.raises(Retriable, match="out of reach"),
+    ):
+        project.run("p")
+    assert [event.step for event in told if event.kind == "step_started"] == ["s0"]

@@ -57,6 +57,7 @@ class Execution:
         self._records: dict[str, StepRecord] = {}
         self._errors: dict[str, BaseException] = {}
         self._run_id = ""
+        self._unrecorded = False  # the ledger is out of reach: no use in starting further steps
 
     def execute(self, run_id: str, *, fresh: bool = False) -> Run:
         """Run all steps and record the run."""
@@ -120,10 +121,10 @@ class Execution:
                     running.pop(future)
                     future.result()
         for name in waiting:
-            self._record(replace(self._records[name], status="skipped"))
+            self._records[name] = replace(self._records[name], status="skipped")  # stored with the run's end
 
     def _ready(self, waiting: Iterable[str], busy: int) -> list[str]:
-        if self._runner.stop.is_set() or self._lease.lost.is_set():
+        if self._runner.stop.is_set() or self._lease.lost.is_set() or self._unrecorded:
             return []
         needs = self._pipeline.spec.steps
         ready = [
@@ -229,9 +230,12 @@ class Execution:
         try:
             self._runs.record(self._run_id, record)
         except LevadaError as error:
-            if record.status not in ("failed", "skipped"):
+            if record.status != "failed":
                 raise
             self._errors.setdefault(record.name, error)
+            self._unrecorded = True
+        else:
+            self._unrecorded = False
 
     def _end(self, run: Run) -> Run:
         failed = [name for name, record in self._records.items() if record.status == "failed"]
