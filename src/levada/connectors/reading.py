@@ -18,7 +18,12 @@ from levada.positions import Position
 from levada.types.layout import from_stored
 
 #: Options of every DuckDB connection: nothing is fetched from the network behind the user's back.
-OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+#: Nor does a table that is missing become the Python variable of its name in the calling code.
+OFFLINE = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
 
 
 def refuse_mongodb(query: Query, where: str) -> None:

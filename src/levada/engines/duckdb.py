@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch
+from levada.connectors.reading import OFFLINE
 from levada.connectors.spool import Spool
 from levada.engines.statement import Input, Statement
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
@@ -56,10 +57,9 @@ def select(
         Fatal: it fails on the data (a cast, an overflow, a division by zero).
     """
     inputs = [_Relation(item, read, whole=whole) for item in statement.inputs.values()]
-    config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     with (
         tempfile.TemporaryDirectory(prefix="levada-duckdb-") as folder,
-        closing(duckdb.connect(":memory:", config={**config, "temp_directory": folder})) as connection,
+        closing(duckdb.connect(":memory:", config={**OFFLINE, "temp_directory": folder})) as connection,
     ):
         try:
             connection.execute("set TimeZone = 'UTC'")
