@@ -223,7 +223,9 @@ def test_times_beyond_the_store_are_set_aside_and_never_wrapped(warehouse: Wareh
     assert warehouse.read()["x"].cast(pa.int64()).to_pylist() == [0, (2**63 - 1) // 1000]
 
 
-@pytest.mark.parametrize("name", ['quo"te', "it's; DROP TABLE x", "a.b", "select", "ünï", "", "a\nb", "self", "cursor"])
+@pytest.mark.parametrize(
+    "name", ['quo"te', "it's; DROP TABLE x", "a.b", "select", "ünï", "", "a\nb", "self", "cursor"]
+)
 @pytest.mark.parametrize("mode", list(Mode))
 def test_hostile_names_are_only_names(warehouse: Warehouse, mode: Mode, name: str) -> None:
     column = name or "empty"
