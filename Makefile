@@ -29,10 +29,12 @@ check: dev  ## lint, format, types, import ranks, unit tests
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) pytest -q -m unit -n 2
+	$(RUN) pytest -q -m unit -n 2 --ignore tests/benchmarks
 
 test: dev  ## everything, on real services; what this machine lacks is skipped with the reason
-	$(RUN) pytest -q -n 2 --dist worksteal
+	@# the benchmarks' peer needs pandas, which slows every start of Python where it is installed
+	$(UV) run --frozen --isolated --extra embedded --group test --group bench pytest -q tests/benchmarks
+	$(RUN) pytest -q -n 2 --dist worksteal --ignore tests/benchmarks
 
 services:  ## what the tests can use beyond wheels (needs the system's package manager); nothing yet
 	@echo "Nothing to install: the tests' MongoDB comes as a wheel."
