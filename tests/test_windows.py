@@ -78,6 +78,12 @@ def test_start_and_end_are_read_as_they_are() -> None:
     assert window == Window(utc(2026, 11, 23, 5, 30), utc(2026, 11, 23, 6))
 
 
+def test_for_people_a_whole_day_is_its_date() -> None:
+    assert Window.parse("2026-11-23").short == "2026-11-23"
+    for other in ("2026-11-23T00:00/2026-11-23T12:00", "2026-11-23T01:00/2026-11-24T01:00", "2026-W47"):
+        assert "/" in Window.parse(other).short
+
+
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-13-01", "2026-W60", "2026-11-24/2026-11-23", "1/2/3"]
 )

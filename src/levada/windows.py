@@ -47,6 +47,12 @@ class Window:
     def __str__(self) -> str:
         return f"{_iso(self.start)}/{_iso(self.end)}"
 
+    @property
+    def short(self) -> str:
+        """For people: `2026-11-23` where it is one whole day of UTC, otherwise both ends."""
+        whole = self.start == _midnight(self.start.date(), ZoneInfo("UTC"))
+        return f"{self.start:%F}" if whole and self.end - self.start == timedelta(days=1) else str(self)
+
     @classmethod
     def parse(cls, text: str, grain: Grain = Grain.DAY, zone: str = "UTC") -> Window:
         """Read `2026-11-23` (or `2026-11-23T05`, `2026-W47`, `2026-11`) or `START/END`.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -112,14 +114,15 @@ def _show_end(address: str, rows: list[dict[str, Any]], places: list[tuple[str, 
 
 
 def _show_next(folder: Path, done: Run, took: float) -> None:
-    place = os.path.relpath(folder)
+    command = f"{_program()} -p {os.path.relpath(folder)}"
+    first = done.window.start - timedelta(days=2) if done.window else done.started_at
     click.echo(f"\nAll of it took {seconds(took)}. Try next:")
-    click.echo(f"  levada -p {place} runs {done.id[-6:]}")
-    click.echo(f"  levada -p {place} plan daily --from {_first_day(done)}")
-    click.echo(f"  levada -p {place} backfill daily --from {_first_day(done)} --parallel 2")
+    click.echo(f"  {command} runs {done.id[-6:]}")
+    click.echo(f"  {command} plan {done.pipeline} --from {first:%F}")
+    click.echo(f"  {command} backfill {done.pipeline} --from {first:%F} --parallel 2")
 
 
-def _first_day(done: Run) -> str:
-    from datetime import timedelta
-
-    return f"{done.window.start - timedelta(days=2):%Y-%m-%d}" if done.window else "2026-01-01"
+def _program() -> str:
+    """How this program is called from here: by name where a shell would find it, else by its path."""
+    called = Path(sys.argv[0])
+    return "levada" if shutil.which("levada") == str(called.resolve()) else os.path.relpath(called)

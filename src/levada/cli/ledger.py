@@ -43,7 +43,7 @@ def status(session: Session, as_json: bool) -> int:
                 item.pipeline.name,
                 item.last.id if item.last else "never",
                 item.last.status if item.last else None,
-                str(item.last.window) if item.last and item.last.window else None,
+                item.last.window.short if item.last and item.last.window else None,
                 seconds(item.last.seconds) if item.last else None,
                 moment(item.next_trigger),
             )
@@ -83,7 +83,7 @@ def runs(session: Session, run: str | None, pipeline: str | None, limit: int, as
             (
                 item.id,
                 item.pipeline,
-                str(item.window) if item.window else None,
+                item.window.short if item.window else None,
                 item.status,
                 item.rows,
                 seconds(item.seconds),
@@ -100,7 +100,7 @@ def _one(found: Run, *, as_json: bool) -> int:
     if as_json:
         show_json(run_document(found))
         return 0
-    click.echo(f"{found.pipeline} over {found.window}" if found.window else found.pipeline)
+    click.echo(f"{found.pipeline} over {found.window.short}" if found.window else found.pipeline)
     click.echo(f"{found.status}, {moment(found.started_at)} UTC, {seconds(found.seconds)}")
     show_steps(found)
     for step in found.steps.values():

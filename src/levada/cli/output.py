@@ -102,7 +102,7 @@ class Progress:
 
     def _run_started(self, event: Event) -> None:
         window = event.details.get("window")
-        over = f" over {window}" if window != "None" else ""
+        over = f" over {window}" if window else ""
         again = f", resumes {event.details['resumes']}" if event.details.get("resumes") else ""
         self._line(f"{event.pipeline}{over} (run {event.details['run']}{again})")
 

@@ -9,6 +9,7 @@ from levada.cli.output import seconds, show_error, show_json, show_table
 from levada.cli.run import run_document
 from levada.cli.session import opened
 from levada.pipelines import PlannedWindow
+from levada.state import Run
 
 _from = click.option("--from", "start", required=True, help="First window: 2026-11-01, 2026-W45, 2026-11.")
 _to = click.option("--to", "end", help="Last window, included. Default: the last whole one.")
@@ -39,19 +40,18 @@ def plan(session: Session, pipeline: str, start: str, end: str | None, again: bo
         ("window", "status", "would", "steps to run", "last run"),
         [
             (
-                str(item.window),
+                item.window.short,
                 item.status,
                 item.action,
-                ", ".join(step.name for step in item.steps if step.action == "run") if item.due else "",
+                _steps(item),
                 item.last.id if item.last else None,
             )
             for item in planned
         ],
     )
     due = sum(item.due for item in planned)
-    click.echo(
-        f"\n{due} of {len(planned)} windows to run" + (f": levada backfill {pipeline} …" if due else "")
-    )
+    command = f": levada backfill {pipeline} --from {start}" if due else ""
+    click.echo(f"\n{due} of {len(planned)} windows to run{command}")
     return 0
 
 
@@ -95,7 +95,7 @@ def backfill(
         show_json({"runs": [run_document(run) for run in done.runs], "left": left})
     else:
         click.echo()
-        rows = [(str(run.window), run.status, run.rows, seconds(run.seconds), run.id) for run in done.runs]
+        rows = [(_window(run), run.status, run.rows, seconds(run.seconds), run.id) for run in done.runs]
         show_table(("window", "status", "rows", "seconds", "run"), rows, right=(2, 3))
     failed = [run for run in done.runs if run.status != "done"]
     for run in failed if not as_json else ():
@@ -104,6 +104,17 @@ def backfill(
     if failed:
         return int((failed[0].error or {}).get("exit_code", 1))
     return 1 if done.left else 0
+
+
+def _steps(item: PlannedWindow) -> str:
+    if not item.due:
+        return ""
+    todo = [step.name for step in item.steps if step.action == "run"]
+    return f"all {len(todo)}" if len(todo) == len(item.steps) else ", ".join(todo)
+
+
+def _window(run: Run) -> str | None:
+    return run.window.short if run.window else None
 
 
 def _document(item: PlannedWindow) -> dict[str, object]:

@@ -110,6 +110,6 @@ def _dry_run(project: Project, pipeline: str, window: str | None, *, as_json: bo
         keys = ("step", "action", "reads", "writes")
         show_json({"window": str(wanted), "steps": [dict(zip(keys, row, strict=True)) for row in rows]})
         return 0
-    click.echo(f"{pipeline} over {wanted}" if wanted else pipeline)
+    click.echo(f"{pipeline} over {wanted.short}" if wanted else pipeline)
     show_table(("step", "would", "reads", "writes"), rows)
     return 0

@@ -78,7 +78,8 @@ class Execution:
         )
         self._close(previous)
         self._runs.start(run)
-        self._tell("run_started", None, window=str(self._window), run=run_id, resumes=run.resumes)
+        window = self._window.short if self._window else None
+        self._tell("run_started", None, window=window, run=run_id, resumes=run.resumes)
         for name, record in self._records.items():
             if record.status == "done":
                 self._tell("step_skipped", name, run=record.run, rows=record.rows)
