@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -93,3 +94,10 @@ def test_the_code_of_a_page_runs(page: Path, folder: Path) -> None:
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_readme_shows_the_steps_that_the_demo_runs() -> None:
+    shown = (ROOT / "README.md").read_text().partition("<!-- demo -->")[2]
+    rows = BLOCK.findall(shown)[0][1].splitlines()[1:]
+    file = yaml.safe_load((ROOT / "examples" / "shop" / "levada.yml").read_text())
+    assert [row.split()[0] for row in rows] == list(file["pipelines"]["daily"]["steps"])
