@@ -27,6 +27,21 @@ def test_a_document_that_cannot_be_decoded_goes_to_quarantine(make: Make, collec
     assert [kept["raw"] for kept in collections.quarantine.find()] == [broken]
 
 
+@pytest.mark.parametrize("target", ["lake.kept", "wh.kept"])
+def test_a_table_is_not_replaced_by_nothing_because_no_document_can_be_decoded(
+    make: Make, collections: Any, target: str
+) -> None:
+    collections.odd.insert_one({"_id": 1})
+    project = make(f"steps:\n  one: {{copy: {{from: db.odd, to: {target}, mode: replace}}}}\n")
+    assert project.run("p").status == "done"
+    collections.odd.drop()
+    broken = bson.encode({"_id": 9, "a": "text"}).replace(b"text", b"\xff\xfext")
+    collections.odd.insert_one(RawBSONDocument(broken))
+    run = project.run("p")
+    assert (run.status, project.read(target).read_all().to_pylist()) == ("failed", [{"_id": 1}])
+    assert collections.quarantine.count_documents({}) == 1
+
+
 @pytest.mark.parametrize(
     ("query", "rows"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the last door; people get three lines, --debug the rest
         hint = "this is a defect of Levada; --debug shows the traceback"
         code = _explain(f"{type(error).__name__}: {error}", None, hint, 1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a late Ctrl-C ends the process without a traceback
     sys.exit(code if isinstance(code, int) else 0)
 
 

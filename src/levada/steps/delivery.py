@@ -104,12 +104,15 @@ class Delivery:
             yield batch
 
     def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
-        reached, quarantined = start, 0
+        reached, quarantined, rows = start, 0, 0
         try:
             for batch in filled:
                 quarantined += self._quarantine(batch.rejected)
+                rows += batch.data.num_rows
                 reached = reached.merge(batch.position) if batch.position else reached
             self._context.check_stop()
+            if quarantined and not rows:
+                self._keep_what_is_stored(quarantined)
             position = reached.numbered(start.sequence + 1)
             self._announce(position)
             written = writer.commit(position if self._positions else None)
@@ -125,17 +128,24 @@ class Delivery:
     def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
         quarantined += self._quarantine(written.rejected)
         if written.rejected and not written.rows:
-            raise Fatal(
-                f"all {len(written.rejected)} rows were rejected, the first because: "
-                f"{written.rejected[0].reason}",
-                where=str(self._target.table),
-                hint="they are in the collection `quarantine` of the state database"
-                if self._context.store
-                else "leave out what can't be stored with `columns:` or `where:`",
-            )
+            raise self._all_rejected(len(written.rejected), written.rejected[0].reason)
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)
         return Delivered(written, position, quarantined)
+
+    def _keep_what_is_stored(self, quarantined: int) -> None:
+        """Refuse to replace rows by nothing because none could be read."""
+        if self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
+            raise self._all_rejected(quarantined, "it could not be read")
+
+    def _all_rejected(self, rows: int, reason: str) -> Fatal:
+        return Fatal(
+            f"all {rows} rows were rejected, the first because: {reason}",
+            where=str(self._target.table),
+            hint="they are in the collection `quarantine` of the state database"
+            if self._context.store
+            else "leave out what can't be stored with `columns:` or `where:`",
+        )
 
     def _quarantine(self, rejected: tuple[Rejected, ...]) -> int:
         if rejected and self._context.store:
