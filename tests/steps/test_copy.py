@@ -136,8 +136,26 @@ def test_a_filter_and_a_projection_restrict_what_is_copied(
 
 
 def test_an_empty_table_copies_to_nothing(source: Any, mongod: str, database: str, tmp_path: Path) -> None:
+    source.create_collection("nothing")
     done = levada.copy(url(mongod, database, "nothing"), f"file://{tmp_path}/lake/nothing", mode="replace")
     assert done.rows == 0
+
+
+def test_a_mistyped_source_does_not_empty_the_table(source: Any, mongod: str, database: str) -> None:
+    source.there.insert_one({"_id": 1})
+    with pytest.raises(ConfigError, match="no such collection"):
+        levada.copy(url(mongod, database, "typo"), url(mongod, database, "there"), mode="replace")
+    assert source.there.count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://KEY:s3cret@bucket/lake/t", "mongodb://root:s3cret/x@host/db.c", "mongodb://u:s3cret@h:99999/d.c"],
+)
+def test_an_address_that_can_not_be_read_does_not_show_its_secret(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        levada.copy(address, f"file://{tmp_path}/t", mode="replace")
+    assert "s3cret" not in f"{caught.value} {caught.value.where} {caught.value.hint}"
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:

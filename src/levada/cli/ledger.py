@@ -87,13 +87,17 @@ def runs(session: Session, run: str | None, pipeline: str | None, limit: int, as
                 item.status,
                 item.rows,
                 seconds(item.seconds),
-                (item.error or {}).get("what"),
+                _shortened((item.error or {}).get("what")),
             )
             for item in found
         ],
         right=(4, 5),
     )
     return 0
+
+
+def _shortened(text: str | None, width: int = 80) -> str | None:
+    return text if text is None or len(text) <= width else text[: width - 1] + "…"
 
 
 def _one(found: Run, *, as_json: bool) -> int:

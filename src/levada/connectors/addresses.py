@@ -134,6 +134,11 @@ Found = tuple[str, str, dict[str, Any], str]
 
 def _mongodb(address: str) -> Found:
     parts = urlsplit(address)
+    if "@" in parts.path:  # not shown: it may be a part of the password
+        raise ConfigError(
+            "user or password of this MongoDB URL hold a special character",
+            hint="percent-encode it: / is %2F, @ is %40, : is %3A",
+        )
     database, dot, collection = unquote(parts.path.lstrip("/")).partition(".")
     if not (database and dot and collection):
         raise ConfigError(
@@ -146,6 +151,11 @@ def _mongodb(address: str) -> Found:
 
 def _lake(address: str) -> Found:
     parts = urlsplit(address)
+    if parts.scheme == "s3" and "@" in parts.netloc:  # not shown either
+        raise ConfigError(
+            "an s3 URL holds no credentials",
+            hint="put them into the environment, or into `storage_options` of a connection in levada.yml",
+        )
     folder, _, table = parts.path.rstrip("/").rpartition("/")
     if not table or (parts.scheme == "file" and parts.netloc not in ("", "localhost")):
         raise ConfigError(

@@ -139,6 +139,8 @@ class CopyStep:
         start: Position,
     ) -> Delivered:
         settings = self.settings
+        if settings.mode is Mode.REPLACE:
+            _refuse_missing(context.tables.connection(source.connection), source)
         query = Query(settings.columns, settings.where, settings.filter, settings.pipeline)
         target = delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
@@ -153,6 +155,16 @@ class CopyStep:
         if settings.since:
             start = _reached(start, window)
         return delivery.deliver(batches, start)
+
+
+def _refuse_missing(connection: Any, source: Table) -> None:
+    """A collection that is not there reads as empty: a mistyped name must not empty the table."""
+    if hasattr(connection, "exists") and not connection.exists(source):
+        raise ConfigError(
+            "there is no such collection to replace the table with",
+            where=str(source),
+            hint="check the name (before its first dot stands the database); an empty collection would do",
+        )
 
 
 def _is_mongodb(context: StepContext, table: Table) -> bool:

@@ -209,3 +209,9 @@ def test_prefers_the_binary_of_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LEVADA_MONGOD", "/nowhere/mongod")
     with pytest.raises(ConfigError, match="LEVADA_MONGOD"):
         find_mongod()
+
+
+def test_a_folder_that_can_not_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / ".levada").write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match="can't keep an embedded MongoDB"):
+        EmbeddedServer(tmp_path).join()

@@ -60,6 +60,12 @@ class MongoConnection:
             warnings.simplefilter("error", UserWarning)  # PyMongo ignores what it does not know in a URI
             try:
                 return MongoClient(uri, tz_aware=True, **options)
+            except ValueError:  # its text may hold a part of the password
+                raise ConfigError(
+                    f"the URI of connection {self.name!r} can't be read",
+                    where=self.name,
+                    hint="write mongodb://user:password@host:port/; percent-encode / @ : in the first two",
+                ) from None
             except UserWarning as warning:
                 raise ConfigError(
                     f"the URI of connection {self.name!r} has an unknown option or value: {warning}",
@@ -144,6 +150,12 @@ class MongoConnection:
 
         database, collection = self.namespace(table)
         return delete_before(Target(self.client, database, collection), column, cutoff, fence)
+
+    def exists(self, table: Table) -> bool:
+        """Whether there is a collection, or a view, of that name."""
+        database, collection = self.namespace(table)
+        with translated(str(table)):
+            return bool(self.database(database).list_collection_names(filter={"name": collection}))
 
     def aggregate(
         self, table: Table, stages: list[dict[str, Any]], window: Window | None

@@ -82,8 +82,7 @@ class EmbeddedServer:
             Fatal: it does not start; the error ends with the last lines of its log.
         """
         mongod = find_mongod()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        self._make_folder()
         deadline = time.monotonic() + self._timeout
         while True:
             greeting = self._greet(mongod, deadline)
@@ -144,6 +143,16 @@ class EmbeddedServer:
             except BlockingIOError:
                 return True
         return False
+
+    def _make_folder(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"can't keep an embedded MongoDB in {self.directory}: {error.strerror}",
+                hint="make the folder writable, or give the connection the uri of a server",
+            ) from error
 
     def _hire(self, mongod: Path) -> None:
         warden = Path(__file__).with_name("warden.py")
