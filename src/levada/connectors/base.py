@@ -5,7 +5,7 @@ The way of the data is `Source.read` -> `Batch`, `Batch`, ... -> `Writer.write` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -74,11 +74,17 @@ class Fence:
 
     Args:
         epoch: grows with every change of owner; sinks refuse a lower one than they have seen.
-        valid_until: UTC end of the lease by the clock that granted it, renewed meanwhile.
+        valid_until: UTC end of the lease by the clock that granted it, as it was when the write began.
+        renewed: gives the end as it is now; for work that takes longer than a lease.
     """
 
     epoch: int
     valid_until: datetime | None = None
+    renewed: Callable[[], datetime] | None = field(default=None, compare=False, repr=False)
+
+    def end(self) -> datetime | None:
+        """The end of the lease as it is now; None where there is no lease."""
+        return self.renewed() if self.renewed else self.valid_until
 
 
 @dataclass(frozen=True)

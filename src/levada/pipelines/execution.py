@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from levada.connectors.base import Fence
@@ -210,11 +211,19 @@ class Execution:
             window=self._window,
             now=self._now,
             values={other: record.values for other, record in self._records.items() if other in upstream},
-            fence=lambda: Fence(epoch, self._lease.valid_until),
+            fence=lambda: self._fence(epoch),
             stop=early,
             progress=lambda rows, size: self._tell("step_progress", name, rows=rows, bytes=size),
             on_lost=self._on_lost,
         )
+
+    def _fence(self, epoch: int) -> Fence:
+        until = self._lease.valid_until
+
+        def renewed() -> datetime:
+            return self._lease.valid_until if self._lease.epoch == epoch else until
+
+        return Fence(epoch, until, renewed)
 
     def _fail(self, name: str, error: BaseException, *, final: bool = True) -> None:
         started = self._records[name].started_at or self._now

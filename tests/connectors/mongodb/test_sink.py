@@ -348,6 +348,23 @@ def test_prune_stops_when_the_lease_has_ended(connection: MongoConnection, db: D
     assert db["out"].count_documents({}) == 5
 
 
+def test_prune_goes_on_as_long_as_the_lease_is_renewed(
+    connection: MongoConnection, db: Database[Document]
+) -> None:
+    db["out"].insert_many(many(5))
+    long_ago, later = DAY.start - 365 * 24 * HOUR, DAY.start + 365 * 24 * HOUR
+    fence = Fence(1, long_ago, lambda: later)
+    assert connection.delete_before(OUT, "at", DAY.end, fence) == 5
+
+
+def test_prune_refuses_a_column_without_dates(connection: MongoConnection, db: Database[Document]) -> None:
+    assert connection.delete_before(OUT, "at", DAY.end, None) == 0  # nothing there yet
+    db["out"].insert_many(many(5))
+    with pytest.raises(ConfigError, match="no row has a date in 'att'"):
+        connection.delete_before(OUT, "att", DAY.end, None)
+    assert db["out"].count_documents({}) == 5
+
+
 def test_the_position_of_a_collection_that_was_dropped_is_gone(
     connection: MongoConnection, db: Database[Document]
 ) -> None:
