@@ -372,3 +372,14 @@ def test_the_position_of_a_collection_that_was_dropped_is_gone(
     assert connection.sink(OUT).position(OWNER) == Position({"": 7}, 1)
     db.drop_collection("out")
     assert connection.sink(OUT).position(OWNER) is None
+
+
+@pytest.mark.parametrize("rows", [3, MANY], ids=["at once", "streamed"])
+def test_a_finished_writer_forgets_its_sessions_before_others_get_them(
+    connection: MongoConnection, db: Database[Document], rows: int
+) -> None:
+    write(connection, Mode.REPLACE_WINDOW, many(rows), window=DAY, position=Position({}, 1))
+    writer = connection.sink(OUT).open(Write(OUT, Mode.REPLACE_WINDOW, OWNER, window=DAY))
+    writer.abort()
+    assert db["_levada_positions"].count_documents({"_id.owner": OWNER}) > 0
+    assert db["_levada_positions"].count_documents({"session": {"$exists": True}}) == 0

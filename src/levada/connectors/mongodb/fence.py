@@ -95,10 +95,16 @@ class Fence:
                 self._client.admin.command("killSessions", [stored["session"]])
 
     def release(self) -> None:
-        """Give the sessions back."""
-        for session in self._sessions:
+        """Give the sessions back, and forget them first: from then on the client uses them for others.
+
+        The next owner would kill what it finds stored. Where forgetting fails, they are not given back.
+        """
+        sessions, self._sessions = self._sessions, []
+        if sessions:
+            ours = {"_id": {"$in": [self._id(lane) for lane in range(LANES)]}, "writer": self.writer}
+            self._documents.update_many(ours, {"$unset": {"session": 1}})
+        for session in sessions:
             session.end_session()
-        self._sessions = []
 
     def _take(self, lane: int) -> Document | None:
         condition: Document = {"_id": self._id(lane)}
