@@ -1,0 +1,1 @@
+"""BSON <-> Arrow: typed columns from raw documents and back, nothing lost."""

@@ -1,0 +1,15 @@
+//! BSON <-> Arrow for Python. What is public stands in `python/bsonarrow`.
+
+mod capsule;
+mod decode;
+mod encode;
+mod profile;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    decode::register(module)?;
+    encode::register(module)?;
+    profile::register(module)
+}
