@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -77,34 +78,51 @@ def replaced(write: Write, stored: pa.Schema) -> str | None:
     return within(column, stored.field(column).type, window)
 
 
+class Held(Protocol):
+    """Keeps the rows of one write; `levada.connectors.spool.Spool` is the plain one."""
+
+    schema: pa.Schema | None
+    rows: int
+    bytes: int
+
+    def add(self, batch: pa.RecordBatch) -> None: ...
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """All rows in the order they came (of each partition), cast to `schema`; may be asked for again."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Staging:
     """Screened rows of one write.
 
     Args:
         write: checked by `check_write`.
         folder: where they may be spilled to.
+        held: what keeps the rows; default: a spool in that folder.
     """
 
-    def __init__(self, write: Write, folder: Path | None) -> None:
+    def __init__(self, write: Write, folder: Path | None, held: Held | None = None) -> None:
         self.write = write
         self.folder = folder
         self.rejected: list[Rejected] = []
-        self._spool = Spool(folder)
+        self.held: Held = Spool(folder) if held is None else held
         self._keep: np.ndarray | None = None
 
     @property
     def schema(self) -> pa.Schema | None:
         """The logical schema that holds every row; None before the first batch."""
-        return self._spool.schema
+        return self.held.schema
 
     @property
     def bytes(self) -> int:
-        return self._spool.bytes
+        return self.held.bytes
 
     @property
     def rows(self) -> int:
         """Rows to store; settled by `last_of_each_key`."""
-        return self._spool.rows if self._keep is None else len(self._keep)
+        return self.held.rows if self._keep is None else len(self._keep)
 
     def add(self, batch: Batch) -> None:
         """Keep what can be stored.
@@ -119,12 +137,12 @@ class Staging:
             for column in key_of(self.write) if self.write.mode is Mode.UPSERT else ():
                 data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
             data = self._reject(data, outside_window(data, self.write))
-        self._spool.add(data)
+        self.held.add(data)
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows to store, cast to `schema`, in the order they came."""
         first = 0
-        for batch in self._spool.batches(schema):
+        for batch in self.held.batches(schema):
             if self._keep is None:
                 yield batch
                 continue
@@ -147,7 +165,7 @@ class Staging:
             self._keep = found["place"].to_numpy()
 
     def close(self) -> None:
-        self._spool.close()
+        self.held.close()
 
     def _numbered(self, key: Sequence[str]) -> pa.RecordBatchReader:
         """The keys in their stored types, under short names, with each row's place."""
@@ -158,7 +176,7 @@ class Staging:
 
         def generate() -> Iterator[pa.RecordBatch]:
             first = 0
-            for batch in self._spool.batches(schema):
+            for batch in self.held.batches(schema):
                 columns = [batch.column(name).cast(kind) for name, kind in zip(key, types, strict=True)]
                 place = pa.array(np.arange(first, first + len(batch), dtype=np.int64))
                 yield pa.RecordBatch.from_arrays([*columns, place], schema=numbered)

@@ -101,6 +101,13 @@ class Beside:
     def _position_file(self, owner: str, sequence: int, nonce: int) -> str:
         return f"positions/{_hash(owner)}/{sequence}-{nonce}.json"
 
+    def files(self) -> pyarrow.fs.FileSystem:
+        """The table's folder, made if it is not there."""
+        if self._remote:
+            return self._filesystem()
+        Path(self._uri).mkdir(parents=True, exist_ok=True)
+        return pyarrow.fs.SubTreeFileSystem(self._uri, pyarrow.fs.LocalFileSystem())
+
     def _filesystem(self) -> pyarrow.fs.FileSystem:
         from deltalake.fs import DeltaStorageHandler
 

@@ -19,7 +19,9 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode, Written
+from levada.connectors.lake.added import add, addable
 from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonce_app, position_app
+from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.faults import translate
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot, with_days
@@ -82,7 +84,7 @@ class Commit:
         replaced = self._count_replaced(snapshot, planned)
         if self._position:
             self._table.beside.put_position(self._write.owner, self._position, self._nonce)
-        if not (self._stored(snapshot, planned) or self._landed()):
+        if not (self._stored(snapshot, planned, replaced) or self._landed()):
             return None
         staging = self._staging
         return Written(staging.rows, replaced, staging.bytes, tuple(staging.rejected))
@@ -109,11 +111,15 @@ class Commit:
                 hint="another run was faster, or this one committed before it died; nothing was written",
             )
 
-    def _stored(self, snapshot: Snapshot, planned: Plan) -> bool:
+    def _stored(self, snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
         """Write and commit; False if the log refused because of others, or might have."""
-        rows = _Rows()
+        rows, held = _Rows(), self._staging.held
         try:
-            _store(snapshot, planned, self._staging, rows, self._properties(snapshot, planned))
+            properties = self._properties(snapshot, planned)
+            if isinstance(held, Draft) and held.rows and addable(snapshot, planned, replaced):
+                add(snapshot, planned, held, properties)
+            else:
+                _store(snapshot, planned, self._staging, rows, properties)
         except CommitFailedError:
             return False
         except LevadaError:

@@ -21,7 +21,7 @@ from levada.connectors.reading import OFFLINE
 from levada.connectors.sqltext import bounds, quoted
 from levada.connectors.staging import Staging, check_names, encoded, key_of, replaced, tag_schema, tags
 from levada.errors import ConfigError, Fatal
-from levada.types import cast, widen
+from levada.types import cast, kind_of, widen
 from levada.types.layout import (
     EMPTY,
     Change,
@@ -68,6 +68,10 @@ class Plan:
         for name, value in tags(self.write).items() if hidden is None else ():
             filled[name] = pa.repeat(value, len(batch))
         return encoded(batch, self.stored, filled)
+
+    def day_of(self, batch: pa.RecordBatch) -> pa.Array:
+        """The value of the generated partition column for each row."""
+        return _day(batch, next(iter(self.days.values())))
 
     def new_rows(self, staging: Staging) -> Iterator[pa.RecordBatch]:
         for batch in staging.batches(self.logical):
@@ -164,8 +168,6 @@ def _needed(
 
 
 def _label(field: pa.Field) -> str:
-    from levada.types import kind_of
-
     return kind_of(field)
 
 
@@ -209,13 +211,21 @@ def _replaced(write: Write, snapshot: Snapshot | None) -> str | None:
 
 
 def _day(batch: pa.RecordBatch, source: str) -> pa.Array:
-    """The UTC day of each row's time; null where it has none."""
+    """The UTC day of each row's time, or of its ObjectId's; null where it has none."""
     if source not in batch.schema.names or pa.types.is_null(batch.schema.field(source).type):
         return pa.nulls(len(batch), pa.date32())
-    column = batch.column(source)
-    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+    field, column = batch.schema.field(source), batch.column(source)
+    if kind_of(field) == "objectId":
+        column = _born(column)
+    elif not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
         raise ConfigError(
             f"column {source!r} has type {column.type}, which has no days",
-            hint="partition by a timestamp or date column",
+            hint="partition by a timestamp, date or ObjectId column",
         )
     return column.cast(stored_type(column.type)).cast(pa.date32(), safe=False)
+
+
+def _born(ids: pa.Array) -> pa.Array:
+    """When ObjectIds were made: their first 4 bytes are seconds since 1970."""
+    seconds = [None if text is None else int(text[:8], 16) for text in ids.to_pylist()]
+    return pa.array(seconds, pa.int64()).cast(pa.timestamp("s", "UTC"))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from levada.batches import Batch
-from levada.connectors.base import Write, Written
+from levada.connectors.base import Mode, Write, Written
 from levada.connectors.lake.beside import nonce_app, position_app
 from levada.connectors.lake.commit import Commit
+from levada.connectors.lake.draft import Draft
+from levada.connectors.lake.plan import plan
 from levada.connectors.lake.table import LakeTable
 from levada.connectors.staging import Staging, check_write
 from levada.errors import PositionLost
@@ -55,7 +57,19 @@ class LakeSink:
             ConfigError: the write lacks what its mode needs.
         """
         check_write(write)
-        return LakeWriter(self._table, Staging(write, self._folder))
+        return LakeWriter(self._table, Staging(write, self._folder, self._draft(write)))
+
+    def _draft(self, write: Write) -> Draft | None:
+        """Where rows can become files before the commit; None where they meet rows that are stored."""
+        if write.mode is Mode.UPSERT:
+            return None
+        snapshot = self._table.snapshot()
+        planned = plan(write, None, snapshot, self._table.settings.on_type_change)
+        if planned.partitions != list(planned.days):
+            return None
+        if snapshot and planned.replaced and snapshot.count(planned.replaced):
+            return None
+        return Draft(self._table, write, snapshot)
 
 
 class LakeWriter:

@@ -1,0 +1,61 @@
+"""Commits that put finished files into a table.
+
+The driver takes such a commit as it is given: it neither adds columns nor notices that a file has other ones
+or other partitions. So the table's schema grows first, in a commit of its own that changes no row, and what
+can't be done by growing is left to the driver's own writing.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from deltalake import CommitProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from levada.connectors.base import Mode
+from levada.connectors.lake.draft import Draft
+from levada.connectors.lake.plan import Plan
+from levada.connectors.lake.table import Snapshot
+from levada.types.layout import Change, grown_type
+
+
+def addable(snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
+    """Whether files alone make the table what is planned.
+
+    Args:
+        replaced: how many stored rows give way.
+    """
+    if planned.partitions != snapshot.partitions:
+        return False
+    if planned.write.mode is Mode.REPLACE:
+        return all(_grows(field, planned.stored) for field in snapshot.stored)
+    return planned.change < Change.SETTLE and not replaced
+
+
+def add(snapshot: Snapshot, planned: Plan, draft: Draft, properties: CommitProperties) -> None:
+    """Commit the draft's files.
+
+    Raises:
+        CommitFailedError: others were faster; nothing was committed.
+    """
+    files = draft.fitting(planned)
+    if planned.stored != snapshot.stored:
+        nothing = pa.RecordBatchReader.from_batches(planned.stored, [])
+        grown = CommitProperties(max_commit_retries=0)
+        write_deltalake(snapshot.handle, nothing, mode="append", schema_mode="merge", commit_properties=grown)
+    draft.keep()  # from here on the table may refer to them, whatever is heard of the commit
+    try:
+        snapshot.handle.create_write_transaction(
+            [file.action() for file in files],
+            "overwrite" if planned.write.mode is Mode.REPLACE else "append",
+            snapshot.handle.schema(),
+            planned.partitions,
+            commit_properties=properties,
+        )
+    except CommitFailedError:
+        draft.keep(False)
+        raise
+
+
+def _grows(field: pa.Field, stored: pa.Schema) -> bool:
+    at = stored.get_field_index(field.name)
+    return at >= 0 and bool(grown_type(field.type, stored.field(at).type) == stored.field(at).type)

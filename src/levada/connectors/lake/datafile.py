@@ -1,0 +1,197 @@
+"""Parquet files of a table: how they are written, and what the table's log says of them.
+
+Statistics by https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics: rows, nulls, and
+the least and greatest value of columns whose order every reader agrees on (integers, days, times, short
+texts). Columns without statistics are never skipped by a reader, so leaving one out is safe.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+#: zstd at its fastest level: about as fast as none, a third of the size.
+_COMPRESSION, _LEVEL = "zstd", 1
+
+#: A column of texts that differ this much (distinct values per row) gains nothing from a dictionary.
+_DISTINCT = 0.3
+_SAMPLE = 8_192
+_LONGEST_TEXT = 32
+_NO_DAY = "__HIVE_DEFAULT_PARTITION__"
+
+#: The values of the generated partition columns, one for each, of one file.
+Partition = tuple[date | None, ...]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A finished file.
+
+    Args:
+        path: below the table's folder.
+        size: bytes.
+        rows: how many.
+        partition: partition column -> its value as the log writes it.
+        logical: schema of the rows before they were stored.
+        stats: JSON.
+        modified: ms since 1970.
+    """
+
+    path: str
+    size: int
+    rows: int
+    partition: Mapping[str, str | None]
+    logical: pa.Schema = field(repr=False, compare=False)
+    stats: str = field(repr=False)
+    modified: int
+
+    def action(self) -> AddAction:
+        """What puts the file into the table."""
+        return AddAction(self.path, self.size, self.partition, self.modified, True, self.stats)
+
+    def rows_of(self, files: pyarrow.fs.FileSystem, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Its rows, as stored."""
+        with files.open_input_file(self.path) as source, pq.ParquetFile(source) as parquet:
+            yield from parquet.iter_batches(batch_rows)
+
+
+def partition_values(columns: list[str], values: Partition) -> dict[str, str | None]:
+    """Partition column -> its value as the log writes it."""
+    return {name: None if day is None else day.isoformat() for name, day in zip(columns, values, strict=True)}
+
+
+def folder_of(columns: list[str], values: Partition) -> str:
+    """Where files of a partition go, below the table's folder, with a slash at the end."""
+    return "".join(
+        f"{name}={_NO_DAY if day is None else day.isoformat()}/"
+        for name, day in zip(columns, values, strict=True)
+    )
+
+
+class FileWriter:
+    """A file that is being written.
+
+    Args:
+        files: of the table's folder.
+        path: below it.
+        partition: of all its rows.
+        logical: schema of the rows before they are stored.
+        first: the first row group; says which columns get a dictionary.
+    """
+
+    def __init__(
+        self,
+        files: pyarrow.fs.FileSystem,
+        path: str,
+        partition: Mapping[str, str | None],
+        logical: pa.Schema,
+        first: pa.Table,
+    ) -> None:
+        self._path, self._partition, self._logical = path, partition, logical
+        self._stream = files.open_output_stream(path)
+        self._files = files
+        self._footers: list[pq.FileMetaData] = []
+        self._writer = pq.ParquetWriter(
+            self._stream,
+            first.schema,
+            compression=_COMPRESSION,
+            compression_level=_LEVEL,
+            use_dictionary=_repetitive(first),
+            store_schema=False,
+            metadata_collector=self._footers,
+        )
+        self.size = 0
+
+    def write(self, rows: pa.Table) -> None:
+        """Add one row group."""
+        self._writer.write_table(rows, row_group_size=max(len(rows), 1))
+        self.size = self._stream.tell()
+
+    def close(self) -> DataFile:
+        """Finish the file."""
+        self._writer.close()
+        size = self._stream.tell()
+        self._stream.close()
+        footer = self._footers[0]
+        stats = json.dumps(_statistics(footer), ensure_ascii=False)
+        now = int(time.time() * 1000)
+        return DataFile(self._path, size, footer.num_rows, self._partition, self._logical, stats, now)
+
+    def abandon(self) -> None:
+        """Remove what has been written."""
+        self._stream.close()
+        self._files.delete_file(self._path)
+
+
+def _repetitive(rows: pa.Table) -> list[str]:
+    """The Parquet columns whose values repeat."""
+    sample = rows.slice(0, _SAMPLE).combine_chunks()
+    return [
+        path
+        for column, name in zip(sample.columns, sample.column_names, strict=True)
+        for path, values in _leaves(name, pa.concat_arrays(column.chunks) if column.num_chunks else None)
+        if values.type not in _NEVER and len(values.unique()) <= _DISTINCT * len(values)
+    ]
+
+
+_NEVER = {pa.bool_(), pa.float64(), pa.null()}
+
+
+def _leaves(path: str, values: pa.Array | None) -> Iterator[tuple[str, pa.Array]]:
+    if values is None:
+        return
+    if pa.types.is_struct(values.type):
+        for at, child in enumerate(values.type):
+            yield from _leaves(f"{path}.{child.name}", values.field(at))
+    elif pa.types.is_list(values.type):
+        yield from _leaves(f"{path}.list.element", values.flatten())
+    elif not pa.types.is_nested(values.type):
+        yield path, values
+
+
+def _statistics(footer: pq.FileMetaData) -> dict[str, Any]:
+    found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    for at in range(footer.num_columns):
+        column = footer.schema.column(at)
+        if column.path != column.name:  # nested
+            continue
+        groups = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
+        if not all(group is not None and group.has_null_count for group in groups):
+            continue
+        found["nullCount"][column.name] = sum(group.null_count for group in groups)
+        bounds = _bounds([group for group in groups if group.num_values])
+        if bounds:
+            found["minValues"][column.name], found["maxValues"][column.name] = bounds
+    return found
+
+
+def _bounds(groups: list[Any]) -> tuple[Any, Any] | None:
+    """Least and greatest value of these row groups as the log writes them; None where that can't be said."""
+    if not groups or not all(group.has_min_max for group in groups):
+        return None
+    try:
+        least, most = min(group.min for group in groups), max(group.max for group in groups)
+    except (OverflowError, ValueError, NotImplementedError):  # a time beyond Python's
+        return None
+    written = _written(least), _written(most)
+    return None if None in written else written
+
+
+def _written(value: Any) -> Any:
+    """A bound as the log writes it; None for types that have none here."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value.year >= 1000 else None
+    if isinstance(value, date):
+        return value.isoformat() if value.year >= 1000 else None
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_TEXT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,249 @@
+"""Data files written ahead of the commit: rows are on disk as Parquet before the last one has been read.
+
+Rows wait per partition until they fill a row group, which a thread of its own encodes and writes. When the
+rows' schema widens, the files written so far are left as they are if the wider table can still read them;
+those that it could not are written again at the commit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs
+
+from levada.connectors.base import Write
+from levada.connectors.lake.datafile import DataFile, FileWriter, Partition, folder_of, partition_values
+from levada.connectors.lake.faults import translated
+from levada.connectors.lake.plan import Plan, plan
+from levada.connectors.lake.table import LakeTable, Snapshot
+from levada.errors import LevadaError
+from levada.types import cast, widen
+from levada.types.layout import Change, change, from_stored
+
+ROW_GROUP = 122_880  # rows: what DuckDB scans with one thread
+ROW_GROUP_BYTES = 64 * 1024**2  # in memory, where rows are large
+FILE_BYTES = 128 * 1024**2
+BUFFERED = 128 * 1024**2  # bytes of rows that wait for their row group
+_OPEN = 32  # files being written at once
+_PENDING = 1  # row groups handed to the thread, the one in work left out
+
+
+@dataclass
+class _Buffer:
+    """Rows of one partition that wait for their row group."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.batches.append(batch)
+        self.rows += len(batch)
+        self.bytes += batch.nbytes
+
+
+class Draft:
+    """Rows of one write as files of the table that no reader sees yet.
+
+    Args:
+        table: where to.
+        write: in mode append, replace or replace_window.
+        snapshot: the table as it is; None if there is none.
+    """
+
+    def __init__(self, table: LakeTable, write: Write, snapshot: Snapshot | None) -> None:
+        self._table, self._write, self._snapshot = table, write, snapshot
+        self._planned: Plan | None = None
+        self._buffers: dict[Partition, _Buffer] = {}
+        self._buffered = 0
+        self._thread = ThreadPoolExecutor(1, "levada-lake-write")
+        self._pending: deque[Future[None]] = deque()
+        self._open: dict[Partition, FileWriter] = {}
+        self._stored: pa.Schema | None = None
+        self._kept = False
+        self.done: list[DataFile] = []
+        self.schema: pa.Schema | None = None
+        self.rows = 0
+        self.bytes = 0
+
+    @cached_property
+    def _files(self) -> pyarrow.fs.FileSystem:
+        with translated(self._table.uri):
+            return self._table.beside.files()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep rows; the draft's schema widens to hold them.
+
+        Raises:
+            Fatal: the table refuses such rows.
+            Retriable: they could not be written.
+        """
+        wider = batch.schema if self.schema is None else widen(self.schema, batch.schema)
+        if wider is not self.schema:
+            self.schema, self._planned = wider, None
+        if not len(batch):
+            return
+        self.rows += len(batch)
+        self.bytes += batch.nbytes
+        for partition, part in self._parts(batch):
+            buffer = self._buffers.setdefault(partition, _Buffer())
+            before = buffer.bytes
+            buffer.add(part)
+            self._buffered += buffer.bytes - before
+            while buffer.rows >= ROW_GROUP or buffer.bytes >= ROW_GROUP_BYTES:
+                self._encode(partition, ROW_GROUP)
+        while self._buffered > BUFFERED:
+            largest = max(self._buffers, key=lambda partition: self._buffers[partition].bytes)
+            self._encode(largest, ROW_GROUP)
+
+    def finish(self) -> list[DataFile]:
+        """Write what waits, and close all files."""
+        for partition in list(self._buffers):
+            while self._buffers[partition].rows:
+                self._encode(partition, ROW_GROUP)
+        self._do(self._close_all)
+        self._settle(0)
+        return self.done
+
+    def fitting(self, planned: Plan) -> list[DataFile]:
+        """The files that hold all rows as this plan stores them; those that don't fit are written again."""
+        self.finish()
+        unfit = [file for file in self.done if not _fits(file.logical, planned.logical)]
+        if unfit:
+            self.done = [file for file in self.done if file not in unfit]
+            for file in unfit:
+                for batch in file.rows_of(self._files, ROW_GROUP):
+                    rows = cast(from_stored(batch, _visible(file.logical)), planned.logical)
+                    self._do(self._append, self._partition_of(file), [rows], planned)
+                self._do(self._close_all)
+                self._settle(0)
+                self._remove(file.path)
+        return self.done
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """All rows, each cast to `schema`."""
+        for file in self.finish():
+            for batch in file.rows_of(self._files, ROW_GROUP):
+                yield cast(from_stored(batch, _visible(file.logical)), schema)
+
+    def keep(self, kept: bool = True) -> None:
+        """Whether the files stay when the draft is closed: the table may refer to them."""
+        self._kept = kept
+
+    def close(self) -> None:
+        """Stop the thread; remove the files unless they were kept."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        for writer in self._open.values():
+            with suppress(OSError):
+                writer.abandon()
+        self._open.clear()
+        if not self._kept:
+            for file in self.done:
+                self._remove(file.path)
+
+    def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
+        """The rows of each partition, in the order they came."""
+        planned = self._plan()
+        if not planned.partitions:
+            yield (), batch
+            return
+        days = planned.day_of(batch)
+        for day in days.unique().to_pylist():
+            mask = pc.is_null(days) if day is None else pc.fill_null(pc.equal(days, pa.scalar(day)), False)
+            yield (day,), batch if pc.all(mask).as_py() else batch.filter(mask)
+
+    def _plan(self) -> Plan:
+        if self._planned is None:
+            policy = self._table.settings.on_type_change
+            self._planned = plan(self._write, self.schema, self._snapshot, policy)
+        return self._planned
+
+    def _encode(self, partition: Partition, rows: int) -> None:
+        """Hand a row group of one partition to the thread."""
+        buffer = self._buffers[partition]
+        taken, left = _split(buffer, rows)
+        self._buffered -= buffer.bytes - left.bytes
+        self._buffers[partition] = left
+        self._do(self._append, partition, taken, self._plan())
+
+    def _do(self, work: Any, *args: Any) -> None:
+        self._settle(_PENDING)
+        self._pending.append(self._thread.submit(work, *args))
+
+    def _settle(self, left: int) -> None:
+        while len(self._pending) > left:
+            self._pending.popleft().result()
+
+    def _append(self, partition: Partition, batches: list[pa.RecordBatch], planned: Plan) -> None:
+        """On the thread: encode rows and write them as one row group."""
+        with translated(self._table.uri):
+            rows = [planned.encoded(cast(batch, planned.logical)) for batch in batches]
+            group = pa.Table.from_batches(rows).drop_columns(planned.partitions)
+            if self._stored != planned.stored:
+                self._close_all()
+                self._stored = planned.stored
+            writer = self._open.get(partition) or self._opened(partition, planned, group)
+            writer.write(group)
+            if writer.size >= FILE_BYTES:
+                self.done.append(self._open.pop(partition).close())
+
+    def _opened(self, partition: Partition, planned: Plan, first: pa.Table) -> FileWriter:
+        if len(self._open) >= _OPEN:
+            self.done.append(self._open.pop(next(iter(self._open))).close())
+        folder = folder_of(planned.partitions, partition)
+        if folder:
+            self._files.create_dir(folder.rstrip("/"), recursive=True)
+        path = f"{folder}part-{uuid.uuid4()}.parquet"
+        values = partition_values(planned.partitions, partition)
+        writer = FileWriter(self._files, path, values, planned.noted, first)
+        self._open[partition] = writer
+        return writer
+
+    def _close_all(self) -> None:
+        with translated(self._table.uri):
+            while self._open:
+                _, writer = self._open.popitem()
+                self.done.append(writer.close())
+
+    def _partition_of(self, file: DataFile) -> Partition:
+        return tuple(None if day is None else date.fromisoformat(day) for day in file.partition.values())
+
+    def _remove(self, path: str) -> None:
+        with suppress(OSError, LevadaError):
+            self._files.delete_file(path)
+
+
+def _split(buffer: _Buffer, rows: int) -> tuple[list[pa.RecordBatch], _Buffer]:
+    """The first batches, up to so many rows and the bytes of a row group, and what is left."""
+    taken: list[pa.RecordBatch] = []
+    left = _Buffer()
+    room, space = rows, ROW_GROUP_BYTES
+    for batch in buffer.batches:
+        if room <= 0 or space <= 0:
+            left.add(batch)
+            continue
+        head = batch.slice(0, room)
+        taken.append(head)
+        room, space = room - len(head), space - head.nbytes
+        if len(head) < len(batch):
+            left.add(batch.slice(len(head)))
+    return taken, left
+
+
+def _fits(written: pa.Schema, wanted: pa.Schema) -> bool:
+    """Whether rows stored by one schema are read by the other as what they are."""
+    return all(change(old, wanted.field(old.name)) <= Change.GROW for old in written)
+
+
+def _visible(logical: pa.Schema) -> pa.Schema:
+    return logical.with_metadata(None)
