@@ -99,6 +99,9 @@ class Write:
         window: the window the rows belong to; `append` then replaces what the same owner and window
             appended before, `replace_window` replaces the window's rows by the table's time column.
         fence: refuses writers that lost their lease; None for ad-hoc copies.
+        checkpoints: a text that says what is read; sinks that can keep what has been written when this
+            write is killed (their writers have `reached` and `rewind`), together with the batches' positions.
+        resume: whether to go on from what an earlier write of the same owner and text kept.
     """
 
     table: Table
@@ -107,6 +110,8 @@ class Write:
     key: tuple[str, ...] = ()
     window: Window | None = None
     fence: Fence | None = None
+    checkpoints: str | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)

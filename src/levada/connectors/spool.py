@@ -108,11 +108,12 @@ def _clear_dead(parent: Path) -> None:
     """Remove what processes of this machine left behind when they were killed."""
     for folder in parent.glob(f"{glob.escape(_prefix())}*"):
         process = folder.name.removeprefix(_prefix()).partition("-")[0]
-        if process.isdigit() and not _alive(int(process)):
+        if process.isdigit() and not alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -21,6 +21,8 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,40 +61,40 @@ class Beside:
     """
 
     def __init__(self, uri: str, options: dict[str, str]) -> None:
-        self._uri = uri
+        self.uri = uri
         self._options = options
         self._remote = "://" in uri
         self._schemas: dict[int, pa.Schema] = {}
 
     def put_position(self, owner: str, position: Position, nonce: int) -> None:
-        self._put(self._position_file(owner, position.sequence, nonce), position.to_json().encode())
+        self.put(self._position_file(owner, position.sequence, nonce), position.to_json().encode())
 
     def position(self, owner: str, sequence: int, nonce: int) -> Position | None:
         """A committed position; None if its file was removed."""
-        stored = self._get(self._position_file(owner, sequence, nonce))
+        stored = self.get(self._position_file(owner, sequence, nonce))
         return None if stored is None else Position.from_json(stored.decode())
 
     def forget_positions(self, owner: str, before: int) -> None:
         """Remove files of commits that are long past."""
         folder = f"positions/{_hash(owner)}"
-        for name in self._list(folder):
+        for name in self.list(folder):
             sequence = name.split("-")[0]
             if sequence.isdigit() and int(sequence) < before - _KEPT:
-                self._remove(f"{folder}/{name}")
+                self.remove(f"{folder}/{name}")
 
     def put_schema(self, schema: pa.Schema) -> int:
         """Keep a logical schema; returns the number that stands for it."""
         stored = schema.serialize().to_pybytes()
         number = int.from_bytes(hashlib.sha256(stored).digest()[:8], "big") >> (64 - _BITS)
         if number not in self._schemas:
-            self._put(f"schemas/{number}.arrow", stored)
+            self.put(f"schemas/{number}.arrow", stored)
             self._schemas[number] = schema
         return number
 
     def schema(self, number: int) -> pa.Schema | None:
         """A kept schema; None if its file was removed."""
         if number not in self._schemas:
-            stored = self._get(f"schemas/{number}.arrow")
+            stored = self.get(f"schemas/{number}.arrow")
             if stored is None:
                 return None
             self._schemas[number] = pa.ipc.read_schema(pa.py_buffer(stored))
@@ -105,44 +107,59 @@ class Beside:
         """The table's folder, made if it is not there."""
         if self._remote:
             return self._filesystem()
-        Path(self._uri).mkdir(parents=True, exist_ok=True)
-        return pyarrow.fs.SubTreeFileSystem(self._uri, pyarrow.fs.LocalFileSystem())
+        Path(self.uri).mkdir(parents=True, exist_ok=True)
+        return pyarrow.fs.SubTreeFileSystem(self.uri, pyarrow.fs.LocalFileSystem())
+
+    def sizes(self, paths: Sequence[str]) -> Sequence[int | None]:
+        """Bytes of files of the table; None for one that is not there."""
+        return [info.size if info.is_file else None for info in self.files().get_file_info(list(paths))]
+
+    def remove_files(self, paths: Iterable[str]) -> None:
+        """Remove files of the table that it does not refer to; fine if one is gone."""
+        for path in paths:
+            with suppress(OSError):
+                self.files().delete_file(path)
 
     def _filesystem(self) -> pyarrow.fs.FileSystem:
         from deltalake.fs import DeltaStorageHandler
 
-        return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self._uri, self._options))
+        return pyarrow.fs.PyFileSystem(DeltaStorageHandler(self.uri, self._options))
 
-    def _put(self, file: str, content: bytes) -> None:
-        with translated(self._uri):
+    def put(self, file: str, content: bytes) -> None:
+        """Write a file of this folder, whole or not at all."""
+        with translated(self.uri):
             if self._remote:
                 # Buffered, because the driver's files take bytes and no Arrow buffers.
                 with self._filesystem().open_output_stream(f"_levada/{file}", buffer_size=65536) as stream:
                     stream.write(content)
             else:
-                _write_whole(Path(self._uri) / "_levada" / file, content)
+                _write_whole(Path(self.uri) / "_levada" / file, content)
 
-    def _get(self, file: str) -> bytes | None:
+    def get(self, file: str) -> bytes | None:
+        """A file of this folder; None if there is none."""
         try:
             if not self._remote:
-                return (Path(self._uri) / "_levada" / file).read_bytes()
+                return (Path(self.uri) / "_levada" / file).read_bytes()
             with self._filesystem().open_input_stream(f"_levada/{file}") as stream:
                 return bytes(stream.read())
         except FileNotFoundError:
             return None
 
-    def _list(self, folder: str) -> list[str]:
+    def list(self, folder: str) -> Sequence[str]:
+        """Names in a folder of this folder."""
         if not self._remote:
-            found = Path(self._uri) / "_levada" / folder
+            found = Path(self.uri) / "_levada" / folder
             return [entry.name for entry in found.iterdir()] if found.is_dir() else []
         selector = pyarrow.fs.FileSelector(f"_levada/{folder}", allow_not_found=True)
         return [entry.base_name for entry in self._filesystem().get_file_info(selector)]
 
-    def _remove(self, file: str) -> None:
+    def remove(self, file: str) -> None:
+        """Remove a file of this folder; fine if there is none."""
         if self._remote:
-            self._filesystem().delete_file(f"_levada/{file}")
+            with suppress(FileNotFoundError):
+                self._filesystem().delete_file(f"_levada/{file}")
         else:
-            (Path(self._uri) / "_levada" / file).unlink(missing_ok=True)
+            (Path(self.uri) / "_levada" / file).unlink(missing_ok=True)
 
 
 def _hash(owner: str) -> str:

@@ -134,10 +134,16 @@ class Commit:
 
     def _landed(self) -> bool:
         """Whether the log holds this very commit, although its answer was lost."""
-        if not self._position:
-            return False
-        snapshot = self._table.snapshot()
-        return bool(snapshot and snapshot.version_of(nonce_app(self._write.owner)) == self._nonce)
+        marks = {nonce_app(self._write.owner): self._nonce} if self._position else self._copy_mark()
+        snapshot = self._table.snapshot() if marks else None
+        return bool(snapshot and all(snapshot.version_of(name) == mark for name, mark in marks.items()))
+
+    def _copy_mark(self) -> dict[str, int]:
+        """What tells a resumed copy that it has been committed; empty for writes without checkpoints."""
+        held = self._staging.held
+        if isinstance(held, Draft) and held.checkpoints:
+            return {held.checkpoints.application: held.checkpoints.number}
+        return {}
 
     def _properties(self, snapshot: Snapshot, planned: Plan) -> CommitProperties:
         owner, versions = self._write.owner, {}
@@ -148,6 +154,7 @@ class Commit:
             versions[epoch_app(owner)] = self._write.fence.epoch
         if not planned.noted.equals(with_days(snapshot.logical, snapshot.days), check_metadata=True):
             versions[SCHEMA_APP] = self._table.beside.put_schema(planned.noted)
+        versions |= self._copy_mark()
         plain = _appends(snapshot, planned, self._staging)
         return CommitProperties(
             app_transactions=[Transaction(name, version) for name, version in versions.items()],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,17 +22,19 @@ import pyarrow.compute as pc
 import pyarrow.fs
 
 from levada.connectors.base import Write
+from levada.connectors.lake.checkpoints import Checkpoint, Checkpoints
 from levada.connectors.lake.datafile import DataFile, FileWriter, Partition, folder_of, partition_values
 from levada.connectors.lake.faults import translated
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot
-from levada.errors import LevadaError
+from levada.positions import Position
 from levada.types import cast, widen
 from levada.types.layout import Change, change, from_stored
 
 ROW_GROUP = 122_880  # rows: what DuckDB scans with one thread
 ROW_GROUP_BYTES = 64 * 1024**2  # in memory, where rows are large
 FILE_BYTES = 128 * 1024**2
+CHECKPOINT_BYTES = 256 * 1024**2  # of rows
 BUFFERED = 128 * 1024**2  # bytes of rows that wait for their row group
 _OPEN = 32  # files being written at once
 _PENDING = 1  # row groups handed to the thread, the one in work left out
@@ -59,10 +61,18 @@ class Draft:
         table: where to.
         write: in mode append, replace or replace_window.
         snapshot: the table as it is; None if there is none.
+        checkpoints: kept as the source's position moves on; the rows up to the last one are taken up.
     """
 
-    def __init__(self, table: LakeTable, write: Write, snapshot: Snapshot | None) -> None:
+    def __init__(
+        self,
+        table: LakeTable,
+        write: Write,
+        snapshot: Snapshot | None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         self._table, self._write, self._snapshot = table, write, snapshot
+        self.checkpoints = checkpoints
         self._planned: Plan | None = None
         self._buffers: dict[Partition, _Buffer] = {}
         self._buffered = 0
@@ -71,10 +81,70 @@ class Draft:
         self._open: dict[Partition, FileWriter] = {}
         self._stored: pa.Schema | None = None
         self._kept = False
+        self._rejected = 0
+        self._since = 0  # bytes since the last checkpoint
+        self._position: Position | None = None
         self.done: list[DataFile] = []
         self.schema: pa.Schema | None = None
         self.rows = 0
         self.bytes = 0
+        self._go_back()
+
+    @property
+    def position(self) -> Position | None:
+        """Of the last checkpoint."""
+        held = self.checkpoints.held if self.checkpoints else []
+        return held[-1].position if held else None
+
+    def reached(self, position: Position, rejected: int) -> None:
+        """Everything the source has before this position was added; sometimes makes it a checkpoint.
+
+        Args:
+            rejected: records before it, and behind the one reached last, that could not be read.
+        """
+        if self.checkpoints is None:
+            return
+        self._position = self._position.merge(position) if self._position else position
+        self._rejected += rejected
+        if self._since >= CHECKPOINT_BYTES:
+            known = {file.path for kept in self.checkpoints.held for file in kept.files}
+            files = tuple(file for file in self.finish() if file.path not in known)
+            assert self.schema is not None
+            self.checkpoints.add(Checkpoint(self._position, files, self.schema, self._rejected))
+            self._since = self._rejected = 0
+
+    def rewind(self) -> bool:
+        """Drop the rows behind the last checkpoint, or that one too if there are none; whether any were."""
+        if self.checkpoints is None:
+            return False
+        if not self._since:
+            if not self.checkpoints.held:
+                return False
+            self.checkpoints.drop_last()
+        self._go_back()
+        return True
+
+    def _go_back(self) -> None:
+        """To the last checkpoint."""
+        held = self.checkpoints.held if self.checkpoints else []
+        kept = [file for checkpoint in held for file in checkpoint.files]
+        self._abandon(except_for=kept)
+        self.done = kept
+        self.schema = held[-1].schema if held else None
+        self.rows, self.bytes = sum(file.rows for file in kept), sum(file.size for file in kept)
+        self._position, self._planned = self.position, None
+        self._since = self._rejected = 0
+
+    def _abandon(self, except_for: Sequence[DataFile] = ()) -> None:
+        """Drop rows that wait, and files but for these."""
+        self._settle(0, heed=False)
+        self._buffers, self._buffered = {}, 0
+        for writer in self._open.values():
+            with suppress(OSError):
+                writer.abandon()
+        self._open, self._stored = {}, None
+        kept = {file.path for file in except_for}
+        self._table.beside.remove_files(file.path for file in self.done if file.path not in kept)
 
     @cached_property
     def _files(self) -> pyarrow.fs.FileSystem:
@@ -95,6 +165,7 @@ class Draft:
             return
         self.rows += len(batch)
         self.bytes += batch.nbytes
+        self._since += batch.nbytes
         for partition, part in self._parts(batch):
             buffer = self._buffers.setdefault(partition, _Buffer())
             before = buffer.bytes
@@ -127,7 +198,7 @@ class Draft:
                     self._do(self._append, self._partition_of(file), [rows], planned)
                 self._do(self._close_all)
                 self._settle(0)
-                self._remove(file.path)
+            self._table.beside.remove_files(file.path for file in unfit)
         return self.done
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -142,14 +213,12 @@ class Draft:
 
     def close(self) -> None:
         """Stop the thread; remove the files unless they were kept."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        for writer in self._open.values():
-            with suppress(OSError):
-                writer.abandon()
-        self._open.clear()
         if not self._kept:
-            for file in self.done:
-                self._remove(file.path)
+            held = self.checkpoints.held if self.checkpoints else []
+            self._abandon([file for checkpoint in held for file in checkpoint.files])
+        if self.checkpoints:
+            (self.checkpoints.remove if self._kept else self.checkpoints.release)()
+        self._thread.shutdown()
 
     def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
         """The rows of each partition, in the order they came."""
@@ -180,9 +249,14 @@ class Draft:
         self._settle(_PENDING)
         self._pending.append(self._thread.submit(work, *args))
 
-    def _settle(self, left: int) -> None:
+    def _settle(self, left: int, *, heed: bool = True) -> None:
+        """Wait until no more than so many row groups are under way."""
         while len(self._pending) > left:
-            self._pending.popleft().result()
+            done = self._pending.popleft()
+            if heed:
+                done.result()
+            else:
+                done.exception()
 
     def _append(self, partition: Partition, batches: list[pa.RecordBatch], planned: Plan) -> None:
         """On the thread: encode rows and write them as one row group."""
@@ -217,10 +291,6 @@ class Draft:
 
     def _partition_of(self, file: DataFile) -> Partition:
         return tuple(None if day is None else date.fromisoformat(day) for day in file.partition.values())
-
-    def _remove(self, path: str) -> None:
-        with suppress(OSError, LevadaError):
-            self._files.delete_file(path)
 
 
 def _split(buffer: _Buffer, rows: int) -> tuple[list[pa.RecordBatch], _Buffer]:

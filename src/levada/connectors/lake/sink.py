@@ -7,10 +7,11 @@ from pathlib import Path
 from levada.batches import Batch
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.lake.beside import nonce_app, position_app
+from levada.connectors.lake.checkpoints import Checkpoints
 from levada.connectors.lake.commit import Commit
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.plan import plan
-from levada.connectors.lake.table import LakeTable
+from levada.connectors.lake.table import LakeTable, Snapshot
 from levada.connectors.staging import Staging, check_write
 from levada.errors import PositionLost
 from levada.positions import Position
@@ -57,7 +58,8 @@ class LakeSink:
             ConfigError: the write lacks what its mode needs.
         """
         check_write(write)
-        return LakeWriter(self._table, Staging(write, self._folder, self._draft(write)))
+        draft = self._draft(write)
+        return LakeWriter(self._table, Staging(write, self._folder, draft), draft)
 
     def _draft(self, write: Write) -> Draft | None:
         """Where rows can become files before the commit; None where they meet rows that are stored."""
@@ -69,18 +71,54 @@ class LakeSink:
             return None
         if snapshot and planned.replaced and snapshot.count(planned.replaced):
             return None
-        return Draft(self._table, write, snapshot)
+        return Draft(self._table, write, snapshot, self._checkpoints(write, snapshot))
+
+    def _checkpoints(self, write: Write, snapshot: Snapshot | None) -> Checkpoints | None:
+        if write.checkpoints is None:
+            return None
+        copy = f"{write.owner} {write.mode} {write.window} {write.checkpoints}"
+        version_of = snapshot.version_of if snapshot else lambda _: None
+        checkpoints = Checkpoints(self._table.beside, copy, version_of)
+        if write.resume:
+            checkpoints.take_up()
+        else:
+            checkpoints.clear()
+        return checkpoints
 
 
 class LakeWriter:
     """Takes the batches of one write."""
 
-    def __init__(self, table: LakeTable, staging: Staging) -> None:
+    def __init__(self, table: LakeTable, staging: Staging, draft: Draft | None) -> None:
         self._table = table
         self._staging = staging
+        self._draft = draft
+
+    @property
+    def reached(self) -> Position | None:
+        """Where the source goes on from; None: at its beginning."""
+        return self._draft.position if self._draft else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the write that is resumed had been committed before it was killed."""
+        return bool(self._draft and self._draft.checkpoints and self._draft.checkpoints.complete)
+
+    @property
+    def taken_up(self) -> tuple[int, int]:
+        """Rows stored, and records rejected, by the write that is resumed."""
+        held = self._draft.checkpoints.held if self._draft and self._draft.checkpoints else []
+        files = [file for checkpoint in held for file in checkpoint.files]
+        return sum(file.rows for file in files), sum(checkpoint.rejected for checkpoint in held)
+
+    def rewind(self) -> bool:
+        """Go back to an earlier `reached`; False if there is none."""
+        return self._draft.rewind() if self._draft else False
 
     def write(self, batch: Batch) -> None:
         self._staging.add(batch)
+        if self._draft and batch.position:
+            self._draft.reached(batch.position, len(batch.rejected))
 
     def commit(self, position: Position | None) -> Written:
         """Store rows and position in one commit.
