@@ -48,32 +48,50 @@ def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array
     Raises:
         Fatal: a name appears twice or holds NUL, or the documents are larger than 2 GiB together.
     """
+    documents, bad = encode_rows(batch, omit_nulls=omit_nulls)
+    return documents, tuple(Rejected(row_text(batch, row), bad[row]) for row in sorted(bad))
+
+
+def encode_rows(batch: pa.RecordBatch, *, omit_nulls: bool) -> tuple[pa.Array, dict[int, str]]:
+    """The same, with the places of the rejected rows and why they are.
+
+    Raises:
+        Fatal: a name appears twice or holds NUL, or the documents are larger than 2 GiB together.
+    """
     rows = Rows(np.arange(batch.num_rows), {}, omit_nulls)
     if batch.num_rows == 0:
-        return pa.array([], pa.binary()), ()
+        return pa.array([], pa.binary()), {}
     try:
         documents = _members(batch.columns, list(batch.schema), rows).joined()
     except pa.ArrowCapacityError as error:
-        raise Fatal(
-            "a batch encodes to more than 2 GiB of documents", hint="write smaller batches"
-        ) from error
+        raise too_large() from error
     if not rows.bad:
-        return documents, ()
+        return documents, {}
     good = np.ones(batch.num_rows, np.bool_)
     good[list(rows.bad)] = False
-    rejected = tuple(Rejected(_row_text(batch, row), rows.bad[row]) for row in sorted(rows.bad))
-    return documents.filter(pa.array(good)), rejected
+    return documents.filter(pa.array(good)), rows.bad
 
 
-def _row_text(batch: pa.RecordBatch, row: int) -> bytes:
+def too_large() -> Fatal:
+    return Fatal("a batch encodes to more than 2 GiB of documents", hint="write smaller batches")
+
+
+def row_text(batch: pa.RecordBatch, row: int) -> bytes:
     """A rejected row as Extended JSON; a value that has no such text as the text Arrow gives it."""
     members: list[tuple[str, str | None]] = []
     for column, field in zip(batch.slice(row, 1).columns, batch.schema, strict=True):
         try:
             members.append((field.name, extjson.texts(column, field)[0]))
         except (Fatal, ValueError):
-            members.append((field.name, extjson.quote(str(column[0]))))
+            members.append((field.name, extjson.quote(_shown(column))))
     return extjson.document(members).encode()
+
+
+def _shown(column: pa.Array) -> str:
+    try:
+        return str(column[0])
+    except ValueError:  # a time that Python's types can't hold
+        return str(column.to_string(skip_new_lines=True))
 
 
 def _members(columns: list[pa.Array], fields: list[pa.Field], rows: Rows) -> Rope:
@@ -135,8 +153,30 @@ def _spelled_out(column: pa.Array) -> pa.Array:
     """The same values without dictionaries and views, which few kernels take."""
     if pa.types.is_dictionary(column.type):
         return column.dictionary_decode()
-    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(column.type)
-    return column if plain is None else column.cast(plain)
+    return column.cast(_without_views(column.type)) if _has_views(column.type) else column
+
+
+def _has_views(arrow: pa.DataType) -> bool:
+    inner = [arrow.field(at).type for at in range(arrow.num_fields)]
+    return arrow in _VIEWS or any(map(_has_views, inner))
+
+
+def _without_views(arrow: pa.DataType) -> pa.DataType:
+    """The same type with plain texts and bytes for views, in structs and lists too."""
+    if pa.types.is_struct(arrow):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in arrow])
+    for matches, make in _LISTS:
+        if matches(arrow):
+            return make(arrow.value_field.with_type(_without_views(arrow.value_type)))
+    return _VIEWS.get(arrow, arrow)
+
+
+_LISTS = (
+    (pa.types.is_list, pa.list_),
+    (pa.types.is_large_list, pa.large_list),
+    (pa.types.is_fixed_size_list, pa.list_),
+)
+_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def _value(column: pa.Array, field: pa.Field, rows: Rows) -> Encoded:
