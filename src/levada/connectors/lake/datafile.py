@@ -128,6 +128,7 @@ class FileWriter:
 
     def abandon(self) -> None:
         """Remove what has been written."""
+        self._writer.close()
         self._stream.close()
         self._files.delete_file(self._path)
 

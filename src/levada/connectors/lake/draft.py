@@ -79,7 +79,7 @@ class Draft:
         self._thread = ThreadPoolExecutor(1, "levada-lake-write")
         self._pending: deque[Future[None]] = deque()
         self._open: dict[Partition, FileWriter] = {}
-        self._stored: pa.Schema | None = None
+        self._writing: Plan | None = None  # of the open files
         self._kept = False
         self._rejected = 0
         self._since = 0  # bytes since the last checkpoint
@@ -142,7 +142,7 @@ class Draft:
         for writer in self._open.values():
             with suppress(OSError):
                 writer.abandon()
-        self._open, self._stored = {}, None
+        self._open, self._writing = {}, None
         kept = {file.path for file in except_for}
         self._table.beside.remove_files(file.path for file in self.done if file.path not in kept)
 
@@ -168,11 +168,10 @@ class Draft:
         self._since += batch.nbytes
         for partition, part in self._parts(batch):
             buffer = self._buffers.setdefault(partition, _Buffer())
-            before = buffer.bytes
             buffer.add(part)
-            self._buffered += buffer.bytes - before
+            self._buffered += part.nbytes
             while buffer.rows >= ROW_GROUP or buffer.bytes >= ROW_GROUP_BYTES:
-                self._encode(partition, ROW_GROUP)
+                buffer = self._encode(partition, ROW_GROUP)
         while self._buffered > BUFFERED:
             largest = max(self._buffers, key=lambda partition: self._buffers[partition].bytes)
             self._encode(largest, ROW_GROUP)
@@ -237,13 +236,14 @@ class Draft:
             self._planned = plan(self._write, self.schema, self._snapshot, policy)
         return self._planned
 
-    def _encode(self, partition: Partition, rows: int) -> None:
-        """Hand a row group of one partition to the thread."""
+    def _encode(self, partition: Partition, rows: int) -> _Buffer:
+        """Hand a row group of one partition to the thread; returns what still waits."""
         buffer = self._buffers[partition]
         taken, left = _split(buffer, rows)
         self._buffered -= buffer.bytes - left.bytes
         self._buffers[partition] = left
         self._do(self._append, partition, taken, self._plan())
+        return left
 
     def _do(self, work: Any, *args: Any) -> None:
         self._settle(_PENDING)
@@ -263,9 +263,10 @@ class Draft:
         with translated(self._table.uri):
             rows = [planned.encoded(cast(batch, planned.logical)) for batch in batches]
             group = pa.Table.from_batches(rows).drop_columns(planned.partitions)
-            if self._stored != planned.stored:
-                self._close_all()
-                self._stored = planned.stored
+            if self._writing is not planned:
+                if self._writing and not _continues(self._writing, planned):
+                    self._close_all()
+                self._writing = planned
             writer = self._open.get(partition) or self._opened(partition, planned, group)
             writer.write(group)
             if writer.size >= FILE_BYTES:
@@ -313,6 +314,11 @@ def _split(buffer: _Buffer, rows: int) -> tuple[list[pa.RecordBatch], _Buffer]:
 def _fits(written: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether rows stored by one schema are read by the other as what they are."""
     return all(change(old, wanted.field(old.name)) <= Change.GROW for old in written)
+
+
+def _continues(before: Plan, now: Plan) -> bool:
+    """Whether files begun by one plan can take rows of the other."""
+    return bool(before.stored == now.stored) and _fits(before.logical, now.logical)
 
 
 def _visible(logical: pa.Schema) -> pa.Schema:

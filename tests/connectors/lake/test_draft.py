@@ -1,0 +1,305 @@
+"""Files written ahead of the commit, and checkpoints that outlive their process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from levada.batches import Batch
+from levada.connectors.base import Mode, Table, Write
+from levada.connectors.lake import draft as drafts
+from levada.connectors.lake.sink import LakeWriter
+from levada.errors import ConfigError, Fatal
+from levada.positions import Position
+from levada.types.kinds import BSON
+
+from .conftest import DAY, Lake, items
+
+BY_DAY = Table("lake", "items", key=("k",), time="t", partition_by=("day(t)",))
+
+
+def parquet_files(lake: Lake) -> list[Path]:
+    return sorted((lake.folder / "lake" / "items").rglob("*.parquet"))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row groups of 10 rows, and a checkpoint with every position."""
+    monkeypatch.setattr(drafts, "ROW_GROUP", 10)
+    monkeypatch.setattr(drafts, "CHECKPOINT_BYTES", 1)
+
+
+def opened(lake: Lake, *, resume: bool = False, mode: Mode = Mode.APPEND, table: Table | None = None) -> Any:
+    write = Write(table or lake.table, mode, "copy/a", checkpoints="everything", resume=resume)
+    return lake.connection.sink(table or lake.table).open(write)
+
+
+def numbered(first: int, last: int, **columns: Any) -> Batch:
+    return Batch(items(*range(first, last), **columns), Position({"scan": last}))
+
+
+def test_rows_are_on_disk_before_the_commit_and_seen_by_no_reader(lake: Lake, small: None) -> None:
+    lake.write(items(0))
+    before = len(parquet_files(lake))
+    writer = lake.connection.sink(lake.table).open(Write(lake.table, Mode.APPEND, "p/s"))
+    writer.write(Batch(items(*range(1, 101))))
+    writer._draft.finish()
+    assert len(parquet_files(lake)) > before
+    assert lake.rows("k") == ["k0"]
+    writer.commit(None)
+    assert len(lake.rows("k")) == 101
+
+
+def test_a_write_given_up_leaves_no_files(lake: Lake, small: None) -> None:
+    lake.write(items(0))
+    before = parquet_files(lake)
+    writer = lake.connection.sink(lake.table).open(Write(lake.table, Mode.APPEND, "p/s"))
+    writer.write(Batch(items(*range(1, 101))))
+    writer.abort()
+    assert parquet_files(lake) == before
+
+
+def test_row_groups_are_exact_whatever_the_batches(lake: Lake, small: None) -> None:
+    lake.write(*(items(*range(at, at + 7)) for at in range(0, 105, 7)))
+    footers = [pq.read_metadata(file) for file in parquet_files(lake)]
+    groups = [footer.row_group(at).num_rows for footer in footers for at in range(footer.num_row_groups)]
+    assert sorted(groups) == [5, *[10] * 10]
+
+
+def test_a_type_that_widens_after_files_were_written_loses_nothing(lake: Lake, small: None) -> None:
+    decimals = pa.array([Decimal("1.5"), Decimal("2.25")], pa.decimal128(38, 2))
+    wide = items(30, 31).append_column("n", decimals)
+    lake.write(items(*range(25), n=pa.scalar(7, pa.int32())), wide, items(40, m="new"))
+    rows = {row["k"]: row for row in lake.read().to_pylist()}
+    assert len(rows) == 28
+    assert rows["k3"]["n"] == Decimal(7)
+    assert rows["k31"]["n"] == Decimal("2.25")
+    assert rows["k40"]["m"] == "new"
+    assert rows["k40"]["n"] is None
+    stored = pa.table(lake.delta().scan())  # what every other reader sees
+    assert sorted(str(value) for value in stored["n"].to_pylist() if value) == sorted(
+        ["7.00"] * 25 + ["1.50", "2.25"]
+    )
+
+
+def test_a_text_that_becomes_a_variant_is_written_again_as_one(lake: Lake, small: None) -> None:
+    label = pa.field("v", pa.string(), metadata={BSON: b"variant"})
+    variant = items(30).append_column(label, pa.array(['{"$oid":"5f5f5f5f5f5f5f5f5f5f5f5f"}']))
+    lake.write(items(*range(20), v="plain"), variant)
+    assert set(lake.rows("v")) == {'"plain"', '{"$oid":"5f5f5f5f5f5f5f5f5f5f5f5f"}'}
+
+
+def test_partitions_are_files_of_their_own_also_by_the_time_of_an_object_id(lake: Lake) -> None:
+    label = pa.field("_id", pa.string(), metadata={BSON: b"objectId"})
+    made = [datetime(2026, 11, day, 12, tzinfo=UTC) for day in (1, 1, 2, 3)]
+    ids = pa.array([f"{int(moment.timestamp()):08x}" + "0" * 16 for moment in made] + [None])
+    batch = pa.record_batch([ids], schema=pa.schema([label]))
+    table = Table("lake", "items", partition_by=("day(_id)",))
+    lake.write(batch, table=table)
+    days = {file.parent.name: pq.read_metadata(file).num_rows for file in parquet_files(lake)}
+    assert days == {
+        "day=2026-11-01": 2,
+        "day=2026-11-02": 1,
+        "day=2026-11-03": 1,
+        "day=__HIVE_DEFAULT_PARTITION__": 1,
+    }
+    assert lake.read(table=table).schema.names == ["_id"]
+    assert lake.read(table=table).num_rows == 5
+
+
+def test_replacing_with_more_columns_is_one_step_for_readers(lake: Lake) -> None:
+    lake.write(items(*range(5)))
+    lake.write(items(7, 8, n=1), mode=Mode.REPLACE)
+    assert lake.rows("k", "n") == [("k7", 1), ("k8", 1)]
+    lake.write(items(9), mode=Mode.REPLACE)  # a column less
+    assert lake.read().schema.names == ["k", "t"]
+    assert lake.rows("k") == ["k9"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(2**63), 2**63 - 1),
+            st.none() | st.text(max_size=40),
+            st.none() | st.integers(-(2**53), 2**53),
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+    st.integers(0, 59),
+)
+def test_statistics_never_hide_a_row(tmp_path_factory: pytest.TempPathFactory, rows: Any, pick: int) -> None:
+    """A reader that skips files by their statistics finds what a reader of everything finds."""
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    numbers, texts, moments = zip(*rows, strict=True)
+    batch = pa.record_batch(
+        {
+            "n": pa.array(numbers, pa.int64()),
+            "s": pa.array(texts, pa.string()),
+            "t": pa.array(moments, pa.timestamp("ms", "UTC")),
+        }
+    )
+    half = len(rows) // 2
+    for part in (batch.slice(0, half), batch.slice(half)):
+        lake.write(part)
+    number, text, moment = rows[pick % len(rows)]
+    if number is not None:
+        assert _found(lake, f"n = {number}", "n") == [n for n in numbers if n == number]
+        assert len(_found(lake, f"n >= {number}", "n")) == sum(n is not None and n >= number for n in numbers)
+    if text is not None and "\x00" not in text:
+        quoted = text.replace("'", "''")
+        assert _found(lake, f"s = '{quoted}'", "s") == [s for s in texts if s == text]
+    if moment is not None and 0 <= moment < 2**40:
+        stamp = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        assert len(_found(lake, f"t = timestamp '{stamp}'", "t")) == moments.count(moment)
+
+
+def _found(lake: Lake, predicate: str, column: str) -> list[Any]:
+    return pa.table(lake.delta().scan(predicate=predicate))[column].to_pylist()
+
+
+def test_a_resumed_write_goes_on_behind_its_last_checkpoint(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 25))
+    first.write(numbered(25, 50))
+    first.write(Batch(items(50, 51)))  # behind the last position
+    first.abort()
+    second = opened(lake, resume=True)
+    assert second.reached == Position({"scan": 50})
+    assert second.taken_up == (50, 0)
+    second.write(numbered(50, 60))
+    assert second.commit(None).rows == 60
+    assert lake.rows("k") == sorted(f"k{key}" for key in range(60))
+
+
+def test_a_checkpoint_whose_place_is_gone_gives_way_to_the_one_before(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    for at in range(0, 30, 10):
+        first.write(numbered(at, at + 10))
+    first.abort()
+    second = opened(lake, resume=True)
+    assert second.rewind()
+    assert second.reached == Position({"scan": 20})
+    second.write(Batch(items(99)))
+    assert second.rewind()  # what came behind the checkpoint goes first
+    assert second.reached == Position({"scan": 20})
+    assert second.rewind()
+    assert second.rewind()
+    assert second.reached is None
+    assert not second.rewind()
+    second.write(numbered(0, 3))
+    second.commit(None)
+    assert lake.rows("k") == ["k0", "k1", "k2"]
+
+
+def test_another_copy_begins_anew_and_clears_away(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 25))
+    first.abort()
+    left = parquet_files(lake)
+    assert left
+    second = opened(lake)
+    assert second.reached is None
+    assert parquet_files(lake) == []
+    second.write(numbered(30, 31))
+    second.commit(None)
+    assert lake.rows("k") == ["k30"]
+
+
+def test_a_lost_file_ends_what_can_be_taken_up(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    first.write(numbered(10, 20))
+    first.abort()
+    max(parquet_files(lake), key=lambda file: file.stat().st_mtime_ns).unlink()
+    second = opened(lake, resume=True)
+    assert second.reached == Position({"scan": 10})
+    second.abort()
+
+
+def test_a_finished_copy_is_not_resumed(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    first.commit(None)
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        opened(lake, resume=True)
+    assert len(lake.rows("k")) == 10
+
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    from levada.batches import Batch
+    from levada.connectors.base import Mode, Write
+    from levada.connectors.lake import LakeConnection, LakeSettings, checkpoints, draft
+    from levada.connectors.base import Table
+    from levada.positions import Position
+    import pyarrow as pa
+    draft.CHECKPOINT_BYTES = 1
+    connection = LakeConnection("lake", LakeSettings(path="lake"), Path({folder!r}))
+    table = Table("lake", "items", key=("k",), time="t")
+    writer = connection.sink(table).open(Write(table, Mode.APPEND, "copy/a", checkpoints="everything"))
+    rows = pa.record_batch({{"k": [f"k{{n}}" for n in range(20)]}})
+    writer.write(Batch(rows, Position({{"scan": 20}})))
+    die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    if {after!r} == "commit":
+        checkpoints.Checkpoints.remove = die
+        writer.commit(None)
+    die()
+"""
+
+
+def kill(lake: Lake, after: str) -> None:
+    script = textwrap.dedent(KILLED).format(folder=str(lake.folder), after=after)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+
+
+def test_a_write_killed_behind_a_checkpoint_is_taken_up(lake: Lake) -> None:
+    kill(lake, after="checkpoint")
+    writer = opened(lake, resume=True)
+    assert writer.reached == Position({"scan": 20})
+    writer.commit(None)
+    assert len(lake.rows("k")) == 20
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_write_killed_between_commit_and_clearing_keeps_its_rows(lake: Lake, resume: bool) -> None:
+    kill(lake, after="commit")
+    writer: LakeWriter = opened(lake, resume=resume)
+    assert writer.complete is resume
+    writer.abort()
+    assert len(lake.rows("k")) == 20
+    assert len(parquet_files(lake)) == 1
+
+
+def test_a_copy_under_way_is_neither_taken_up_nor_cleared(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    for resume in (True, False):
+        with pytest.raises(Fatal, match="under way"):
+            opened(lake, resume=resume)
+    first.commit(None)
+    assert len(lake.rows("k")) == 10
+
+
+def test_a_replacement_window_without_old_rows_needs_no_second_writing(lake: Lake) -> None:
+    lake.write(items(48), table=BY_DAY)
+    writer = lake.connection.sink(BY_DAY).open(Write(BY_DAY, Mode.REPLACE_WINDOW, "p/s", (), DAY))
+    assert writer._draft is not None
+    writer.write(Batch(items(1, 2)))
+    lake.write(items(3), table=BY_DAY)  # meanwhile there are old rows
+    assert writer.commit(None).replaced == 1
+    assert lake.rows("k") == ["k1", "k2", "k48"]
