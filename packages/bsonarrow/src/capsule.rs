@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::ptr::NonNull;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
-use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
 use arrow_array::{Array, RecordBatch, RecordBatchReader, StructArray};
 use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, Schema};
@@ -65,11 +65,11 @@ pub(crate) fn import_batch(object: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
 }
 
 /// The batches of any object with `__arrow_c_stream__`.
-pub(crate) fn import_stream(object: &Bound<'_, PyAny>) -> PyResult<ArrowArrayStreamReader> {
+pub(crate) fn import_stream(object: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
     let capsule = object.call_method0("__arrow_c_stream__")?;
     let raw = pointer(&capsule, STREAM)?.cast::<FFI_ArrowArrayStream>();
     // SAFETY: the name says what the pointer is; the stream is moved out and left released.
-    unsafe { ArrowArrayStreamReader::from_raw(raw.as_ptr()) }.map_err(arrow_error)
+    unsafe { RecordBatchStreamReader::from_raw(raw.as_ptr()) }.map_err(arrow_error)
 }
 
 /// A schema as the capsule of `__arrow_c_schema__`.
@@ -87,6 +87,16 @@ pub(crate) fn export_batch<'py>(
     let (array, _) = to_ffi(&array.to_data()).map_err(arrow_error)?;
     let array = PyCapsule::new_with_value(py, array, ARRAY)?;
     Ok((export_schema(py, &batch.schema())?, array))
+}
+
+/// Rows (a struct array) and their schema as the two capsules of `__arrow_c_array__`.
+pub(crate) fn export_rows<'py>(
+    py: Python<'py>,
+    schema: &Schema,
+    rows: FFI_ArrowArray,
+) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+    let rows = PyCapsule::new_with_value(py, rows, ARRAY)?;
+    Ok((export_schema(py, schema)?, rows))
 }
 
 /// Any array as the two capsules of `__arrow_c_array__`.

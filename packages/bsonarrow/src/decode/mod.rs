@@ -1,7 +1,19 @@
-//! To come.
+//! BSON -> Arrow.
 
-use pyo3::prelude::*;
+mod column;
+pub(crate) mod decimal;
+mod decoder;
+pub(crate) mod elements;
+pub(crate) mod extjson;
+mod finish;
+mod group;
+pub(crate) mod hex;
+mod join;
+mod learn;
+mod python;
+pub(crate) mod reason;
+mod reply;
+mod schema;
+pub(crate) mod validate;
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
-}
+pub(crate) use python::register;
