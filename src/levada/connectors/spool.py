@@ -11,13 +11,16 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from levada.errors import Retriable
 from levada.types import cast, widen
+
+#: Brings rows of any schema of a write into one that holds all its rows.
+Convert = Callable[[pa.RecordBatch, pa.Schema], pa.RecordBatch]
 
 MEMORY = 32 * 1024 * 1024
 
@@ -53,14 +56,14 @@ class Spool:
         if self._held_bytes > self._memory:
             self._spill()
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """All batches in the order they came, each cast to `schema`."""
+    def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
+        """All batches in the order they came, each brought into `schema`."""
         for file in self._files:
             with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as reader:
                 for batch in reader:
-                    yield cast(batch, schema)
+                    yield convert(batch, schema)
         for batch in self._held:
-            yield cast(batch, schema)
+            yield convert(batch, schema)
 
     def close(self) -> None:
         self._held, self._files = [], []

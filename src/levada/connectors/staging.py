@@ -19,9 +19,10 @@ from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write
 from levada.connectors.reading import OFFLINE
 from levada.connectors.screening import outside_window, set_aside
-from levada.connectors.spool import Spool
+from levada.connectors.spool import Convert, Spool
 from levada.connectors.sqltext import literal, quoted, within
 from levada.errors import ConfigError
+from levada.types import cast
 from levada.types.layout import HIDDEN_PREFIX, stored_type, to_stored, unstorable_rows
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
@@ -87,8 +88,8 @@ class Held(Protocol):
 
     def add(self, batch: pa.RecordBatch) -> None: ...
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """All rows in the order they came (of each partition), cast to `schema`; may be asked for again."""
+    def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
+        """All rows in the order they came (of each partition) in `schema`; may be asked for again."""
         ...
 
     def close(self) -> None: ...
@@ -139,10 +140,10 @@ class Staging:
             data = self._reject(data, outside_window(data, self.write))
         self.held.add(data)
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The rows to store, cast to `schema`, in the order they came."""
+    def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
+        """The rows to store, brought into `schema`, in the order they came."""
         first = 0
-        for batch in self.held.batches(schema):
+        for batch in self.held.batches(schema, convert):
             if self._keep is None:
                 yield batch
                 continue

@@ -27,6 +27,7 @@ from levada.connectors.lake.datafile import DataFile, FileWriter, Partition, fol
 from levada.connectors.lake.faults import translated
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot
+from levada.connectors.spool import Convert
 from levada.positions import Position
 from levada.types import cast, widen
 from levada.types.layout import Change, change, from_stored
@@ -193,18 +194,18 @@ class Draft:
             self.done = [file for file in self.done if file not in unfit]
             for file in unfit:
                 for batch in file.rows_of(self._files, ROW_GROUP):
-                    rows = cast(from_stored(batch, _visible(file.logical)), planned.logical)
+                    rows = planned.rows(from_stored(batch, _visible(file.logical)))
                     self._do(self._append, self._partition_of(file), [rows], planned)
                 self._do(self._close_all)
                 self._settle(0)
             self._table.beside.remove_files(file.path for file in unfit)
         return self.done
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """All rows, each cast to `schema`."""
+    def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
+        """All rows, brought into `schema`."""
         for file in self.finish():
             for batch in file.rows_of(self._files, ROW_GROUP):
-                yield cast(from_stored(batch, _visible(file.logical)), schema)
+                yield convert(from_stored(batch, _visible(file.logical)), schema)
 
     def keep(self, kept: bool = True) -> None:
         """Whether the files stay when the draft is closed: the table may refer to them."""
@@ -261,7 +262,7 @@ class Draft:
     def _append(self, partition: Partition, batches: list[pa.RecordBatch], planned: Plan) -> None:
         """On the thread: encode rows and write them as one row group."""
         with translated(self._table.uri):
-            rows = [planned.encoded(cast(batch, planned.logical)) for batch in batches]
+            rows = [planned.encoded(planned.rows(batch)) for batch in batches]
             group = pa.Table.from_batches(rows).drop_columns(planned.partitions)
             if self._writing is not planned:
                 if self._writing and not _continues(self._writing, planned):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
 
 from levada.connectors.base import Mode, Write
 from levada.connectors.lake.settings import OnTypeChange
+from levada.connectors.lake.side import SUFFIX, dividing, side_field
 from levada.connectors.lake.table import (
     Snapshot,
     day_columns,
@@ -45,6 +46,7 @@ class Plan:
         partitions: the partition columns.
         change: the most that any stored column needs.
         replaced: condition of the rows that give way; None if none do.
+        sides: columns whose new values may need a side column -> their stored field.
     """
 
     write: Write
@@ -54,6 +56,7 @@ class Plan:
     partitions: list[str]
     change: Change
     replaced: str | None
+    sides: Mapping[str, pa.Field] = field(default_factory=dict)
 
     @property
     def noted(self) -> pa.Schema:
@@ -69,12 +72,16 @@ class Plan:
             filled[name] = pa.repeat(value, len(batch))
         return encoded(batch, self.stored, filled)
 
+    def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """New rows in the logical schema."""
+        return dividing(self.sides)(batch, self.logical)
+
     def day_of(self, batch: pa.RecordBatch) -> pa.Array:
         """The value of the generated partition column for each row."""
         return _day(batch, next(iter(self.days.values())))
 
     def new_rows(self, staging: Staging) -> Iterator[pa.RecordBatch]:
-        for batch in staging.batches(self.logical):
+        for batch in staging.batches(self.logical, dividing(self.sides)):
             yield self.encoded(batch)
 
     def kept_rows(self, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
@@ -118,7 +125,8 @@ def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, po
     replaces = write.mode is Mode.REPLACE and incoming is not None
     old = pa.schema([]) if snapshot is None or replaces else snapshot.logical
     logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
-    logical = with_days(logical, {})
+    sides = _sides(write, old, logical, snapshot) if policy is OnTypeChange.VARIANT else {}
+    logical = _beside(with_days(logical, {}), sides)
     check_names(logical, where)
     days, partitions = _layout(write, snapshot)
     taken = [day for day in days if day in logical.names]
@@ -131,7 +139,25 @@ def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, po
     needed = _needed(old, logical, snapshot, policy, where)
     stored = _stored(logical, old, snapshot if not replaces else None, days, write)
     _check_partitions(partitions, stored, where)
-    return Plan(write, logical, stored, days, partitions, needed, _replaced(write, snapshot))
+    return Plan(write, logical, stored, days, partitions, needed, _replaced(write, snapshot), sides)
+
+
+def _sides(write: Write, old: pa.Schema, new: pa.Schema, snapshot: Snapshot | None) -> dict[str, pa.Field]:
+    """The columns that get a side column: not those that say where a row belongs."""
+    fixed = {*key_of(write), write.table.time, *(snapshot.days.values() if snapshot else ())}
+    return {
+        known.name: known
+        for known in old
+        if known.name not in fixed and change(known, new.field(known.name)) is Change.CONVERT
+    }
+
+
+def _beside(logical: pa.Schema, sides: Mapping[str, pa.Field]) -> pa.Schema:
+    """The schema with these columns as they are stored, and their side columns behind all others."""
+    fields = [sides.get(field.name, field) for field in logical]
+    known = set(logical.names)
+    fields += [side_field(name) for name in sides if name + SUFFIX not in known]
+    return pa.schema(fields, metadata=logical.metadata)
 
 
 def _layout(write: Write, snapshot: Snapshot | None) -> tuple[Mapping[str, str], list[str]]:
@@ -163,7 +189,7 @@ def _needed(
         f"column {name!r} is stored as {old.field(name).type}; the new rows need {new.field(name).type} "
         f"({_label(old.field(name))} -> {_label(new.field(name))})",
         where=where,
-        hint="set `on_type_change: rewrite` of the connection to write the table again, or mode replace",
+        hint="`on_type_change` of the connection can be `rewrite` (the table) or `variant` (a side column)",
     )
 
 
@@ -182,13 +208,13 @@ def _stored(
             list(wanted.items()) or [(EMPTY, pa.bool_())]
         )  # Delta knows no table without columns
     kept = []
-    for field in snapshot.stored:
-        target = wanted.pop(field.name, field.type)
+    for column in snapshot.stored:
+        target = wanted.pop(column.name, column.type)
         converts = (
-            field.name in old.names
-            and change(old.field(field.name), logical.field(field.name)) >= Change.SETTLE
+            column.name in old.names
+            and change(old.field(column.name), logical.field(column.name)) >= Change.SETTLE
         )
-        kept.append((field.name, target if converts else grown_type(stored_type(field.type), target)))
+        kept.append((column.name, target if converts else grown_type(stored_type(column.type), target)))
     return pa.schema([*kept, *wanted.items()])
 
 

@@ -18,6 +18,7 @@ class OnTypeChange(StrEnum):
 
     REFUSE = "refuse"
     REWRITE = "rewrite"
+    VARIANT = "variant"
 
 
 class LakeSettings(BaseModel):
@@ -26,7 +27,8 @@ class LakeSettings(BaseModel):
     Args:
         path: a folder, relative to the project's, or `s3://bucket/prefix`.
         storage_options: credentials and options of the object store, as `deltalake` names them.
-        on_type_change: `refuse` stops; `rewrite` writes the whole table again, in the same commit.
+        on_type_change: `refuse` stops; `rewrite` writes the whole table again, in the same commit; `variant`
+            keeps the column and puts values that it can't hold into a side column `<column>__variant`.
         log_retention: how long the table's history can be read back.
         commit_attempts: tries when other writers commit at the same time.
     """
