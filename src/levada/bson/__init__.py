@@ -2,11 +2,22 @@
 
 `Decoder` turns documents into typed columns by the lattice of `levada.types`, `encode` turns them back;
 `to_canonical` and `from_canonical` keep whole documents as raw bytes for exact copies.
+
+The native codec does the work where it is installed, else the reference in `decode`, `encode` and `reply`;
+`codec` says which.
 """
 
-from levada.bson.decode import Decoder
 from levada.bson.documents import Documents, from_canonical, to_canonical
-from levada.bson.encode import encode
-from levada.bson.reply import Reply, split_reply
+from levada.bson.native import Decoder, codec, encode, split_reply
+from levada.bson.reply import Reply
 
-__all__ = ["Decoder", "Documents", "Reply", "encode", "from_canonical", "split_reply", "to_canonical"]
+__all__ = [
+    "Decoder",
+    "Documents",
+    "Reply",
+    "codec",
+    "encode",
+    "from_canonical",
+    "split_reply",
+    "to_canonical",
+]

@@ -54,7 +54,7 @@ class Decoder:
         Raises:
             Fatal: the documents are larger than 2 GiB together.
         """
-        documents = _in_order(documents)
+        documents = in_order(documents)
         reasons = _bad_frames(documents)
         kept = np.arange(len(documents))
         while True:
@@ -64,6 +64,7 @@ class Decoder:
             if not rejects.reasons:
                 break
             reasons |= {int(kept[row]): reason for row, reason in rejects.reasons.items()}
+            self._shape = Shape()  # the order of new fields is that of the sound documents alone
         self.schema = pa.schema([field for _, field in columns], metadata=self.schema.metadata)
         batch = _record_batch(columns, self.schema, len(kept))
         bad = sorted(reasons)
@@ -80,12 +81,21 @@ class Decoder:
         return _fields(spans, place, list(self.schema), self._shape)
 
 
-def _in_order(documents: Documents) -> Documents:
-    """The same documents, none of which begins before the one before it ends."""
+def too_large() -> Fatal:
+    """The error of a batch whose bytes 32 bits don't count."""
+    return Fatal("a batch holds more than 2 GiB of documents", hint="read smaller batches")
+
+
+def in_order(documents: Documents) -> Documents:
+    """The same documents, none of which begins before the one before it ends.
+
+    Raises:
+        Fatal: the documents are larger than 2 GiB together.
+    """
     if (documents.starts[1:] < documents.ends[:-1]).any() or (documents.ends < documents.starts).any():
         documents = Documents.from_list(documents.slices())
     if len(documents) and int(documents.ends[-1] - documents.starts[0]) > LIMIT:
-        raise Fatal("a batch holds more than 2 GiB of documents", hint="read smaller batches")
+        raise too_large()
     return documents
 
 

@@ -43,10 +43,15 @@ def split_reply(raw: bytes) -> Reply:
     try:
         return _split(raw)
     except (Malformed, IndexError) as error:
-        raise Fatal(
-            f"the server's reply is not a cursor reply: {error}",
-            hint="check that the command returned ok: 1 before splitting its reply",
-        ) from error
+        raise no_cursor_reply(error) from error
+
+
+def no_cursor_reply(error: Exception) -> Fatal:
+    """The error of a reply without documents, with the reason."""
+    return Fatal(
+        f"the server's reply is not a cursor reply: {error}",
+        hint="check that the command returned ok: 1 before splitting its reply",
+    )
 
 
 def _split(raw: bytes) -> Reply:

@@ -80,7 +80,7 @@ impl Decoder {
         let mut sound = Vec::with_capacity(documents.len());
         let mut rejected = Vec::new();
         for (at, &(start, end)) in documents.iter().enumerate() {
-            match body_of(buffer, start, end).and_then(validate::document) {
+            match body_of(buffer, start, end).and_then(validate::whole) {
                 Ok(()) => sound.push((start, end)),
                 Err(reason) => rejected.push((at, reason)),
             }

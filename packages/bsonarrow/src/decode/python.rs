@@ -4,13 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::ffi::FFI_ArrowArray;
 use arrow_data::ArrayData;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
-use super::column::body_of;
 use super::decoder::{self, Decoded, Failure};
 use super::{reply, validate};
 use crate::capsule;
@@ -20,6 +19,7 @@ type Capsules<'py> = (Bound<'py, PyCapsule>, Bound<'py, PyCapsule>);
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Decoder>()?;
     module.add_class::<RecordBatch>()?;
+    module.add_class::<Schema>()?;
     module.add_function(wrap_pyfunction!(split_reply, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)
 }
@@ -92,10 +92,10 @@ impl RecordBatch {
 
 /// A schema that any Arrow library takes.
 #[pyclass(module = "bsonarrow", frozen)]
-struct ArrowSchema(SchemaRef);
+struct Schema(SchemaRef);
 
 #[pymethods]
-impl ArrowSchema {
+impl Schema {
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         capsule::export_schema(py, &self.0)
     }
@@ -112,7 +112,7 @@ impl Decoder {
     #[new]
     #[pyo3(signature = (schema=None))]
     fn new(schema: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let schema = schema.map_or_else(|| Ok(Schema::empty()), capsule::import_schema)?;
+        let schema = schema.map_or_else(|| Ok(arrow_schema::Schema::empty()), capsule::import_schema)?;
         match decoder::Decoder::new(&schema) {
             Ok(decoder) => Ok(Self(decoder)),
             Err(reason) => Err(PyNotImplementedError::new_err(reason.0)),
@@ -120,8 +120,8 @@ impl Decoder {
     }
 
     #[getter]
-    fn schema(&self) -> ArrowSchema {
-        ArrowSchema(self.0.schema().clone())
+    fn schema(&self) -> Schema {
+        Schema(self.0.schema().clone())
     }
 
     fn decode(
@@ -211,8 +211,6 @@ fn split_reply<'py>(py: Python<'py>, raw: &Bound<'py, PyAny>) -> PyResult<Split<
 fn check(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let bytes = Bytes::of(data)?;
     let raw = bytes.as_slice();
-    let found = py.detach(|| {
-        guarded(|| body_of(raw, 0, raw.len() as i64).and_then(validate::document))
-    })?;
+    let found = py.detach(|| guarded(|| validate::document(raw)))?;
     found.map_err(|reason| PyValueError::new_err(reason.to_string()))
 }

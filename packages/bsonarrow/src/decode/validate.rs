@@ -11,8 +11,13 @@ use super::reason::{MAX_DEPTH, Malformed};
 /// With this many names or fewer, comparing each with each is faster than hashing.
 const FEW: usize = 16;
 
+/// Checks a whole document.
+pub(crate) fn document(raw: &[u8]) -> Result<(), Malformed> {
+    whole(body(raw).map_err(|_| Malformed::Frame)?)
+}
+
 /// Checks the body of a whole document.
-pub(crate) fn document(body: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn whole(body: &[u8]) -> Result<(), Malformed> {
     members(body, 1)
 }
 

@@ -1,0 +1,117 @@
+from typing import Any, Protocol, final
+
+from typing_extensions import Buffer
+
+class _HasSchema(Protocol):
+    def __arrow_c_schema__(self) -> object: ...
+
+class _HasArray(Protocol):
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+@final
+class Schema:
+    """A schema that any Arrow library takes."""
+
+    def __arrow_c_schema__(self) -> object: ...
+
+@final
+class RecordBatch:
+    """Rows of decoded documents; any Arrow library takes them."""
+
+    @property
+    def num_rows(self) -> int: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+@final
+class Encoded:
+    """A binary array without nulls, one document a row; any Arrow library takes it."""
+
+    def __len__(self) -> int: ...
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+@final
+class Decoder:
+    """Decodes the documents of one read; its schema only widens.
+
+    Args:
+        schema: what is known beforehand; None when nothing is.
+
+    Raises:
+        NotImplementedError: the schema has Arrow types or labels that the decoder doesn't make itself.
+    """
+
+    def __init__(self, schema: _HasSchema | None = None) -> None: ...
+    @property
+    def schema(self) -> Schema: ...
+    def decode(
+        self, buffer: Buffer, starts: Buffer, ends: Buffer
+    ) -> tuple[RecordBatch, list[tuple[int, str]]]:
+        """Decode the documents `buffer[start:end]`.
+
+        Args:
+            buffer: the bytes that hold all of them.
+            starts: int64, where each document begins (its length prefix).
+            ends: int64, one past each document's last byte.
+
+        Returns:
+            The rows of the sound documents by `schema`, which now holds them; place and reason of the others.
+
+        Raises:
+            OverflowError: the documents, or the text of one column, are larger than 2 GiB together.
+        """
+
+    def decode_reply(self, raw: Buffer) -> tuple[RecordBatch, list[tuple[bytes, str]], int, bytes | None]:
+        """Decode the documents of the raw reply of find, aggregate or getMore.
+
+        Returns:
+            The rows of the sound documents, the others with their reasons, the cursor's id (0 when it is
+            exhausted), and the post-batch resume token as a raw document, None where there is none.
+
+        Raises:
+            ValueError: these bytes are not such a reply.
+            OverflowError: the text of one column is larger than 2 GiB.
+        """
+
+@final
+class Profile:
+    """Collects what documents hold."""
+
+    def __init__(self) -> None: ...
+    def add(self, buffer: Buffer, starts: Buffer, ends: Buffer) -> None:
+        """Look at the documents `buffer[start:end]`; starts and ends are int64."""
+
+    def result(self) -> tuple[int, dict[str, int], tuple[Any, ...]]:
+        """Documents, how many were rejected for which reason, and what stands at the root."""
+
+def encode(batch: _HasArray, omit_nulls: bool = False) -> tuple[Encoded, list[tuple[int, str]]]:
+    """One BSON document for each row.
+
+    Returns:
+        The documents in the order of the rows, without the rejected ones; row and reason of those.
+
+    Raises:
+        NotImplementedError: a type has no BSON form here.
+        OverflowError: the documents are larger than 2 GiB together.
+        ValueError: the Arrow data is malformed.
+    """
+
+def split_reply(raw: Buffer) -> tuple[int, bytes, bytes, bytes | None]:
+    """Find the documents in the raw reply of find, aggregate or getMore.
+
+    Returns:
+        The cursor's id, where the documents begin and where they end (int64 as bytes), the post-batch resume
+        token as a raw document, None where there is none.
+
+    Raises:
+        ValueError: these bytes are not such a reply.
+    """
+
+def validate(data: Buffer) -> None:
+    """Check that `data` is one sound document.
+
+    Lengths, terminators, types, UTF-8 of strings and names, names that appear once, at most 200 levels.
+
+    Raises:
+        ValueError: it is not; the text says why.
+    """

@@ -1,0 +1,66 @@
+"""Documents -> typed columns, and replies -> documents, by the native codec."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from levada.batches import Rejected
+from levada.bson.decode import in_order, too_large
+from levada.bson.documents import Documents
+from levada.bson.reply import Reply, no_cursor_reply
+
+
+class Decoder:
+    """Decodes the documents of one read; the same results as `levada.bson.decode.Decoder`.
+
+    Args:
+        schema: what is known of the table beforehand; None when nothing is.
+
+    Raises:
+        NotImplementedError: the schema has Arrow types or labels that the decoder doesn't make itself.
+    """
+
+    def __init__(self, schema: pa.Schema | None = None) -> None:
+        import bsonarrow
+
+        self._native = bsonarrow.Decoder(schema)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What holds the rows of all batches so far."""
+        return pa.schema(self._native.schema)
+
+    def decode(self, documents: Documents) -> tuple[pa.RecordBatch, tuple[Rejected, ...]]:
+        """Decode one batch.
+
+        Raises:
+            Fatal: the documents, or the text of one column, are larger than 2 GiB together.
+        """
+        documents = in_order(documents)
+        starts, ends = map(np.ascontiguousarray, (documents.starts, documents.ends))
+        try:
+            rows, bad = self._native.decode(documents.buffer, starts, ends)
+        except OverflowError as error:
+            raise too_large() from error
+        batch = pa.record_batch(rows)
+        if not bad:
+            return batch, ()
+        raw = documents.take(np.array([row for row, _ in bad])).slices()
+        return batch, tuple(Rejected(data, reason) for data, (_, reason) in zip(raw, bad, strict=True))
+
+
+def split_reply(raw: bytes) -> Reply:
+    """Find the documents in a raw reply without decoding them.
+
+    Raises:
+        Fatal: these bytes are not the reply of a command that returns a cursor.
+    """
+    import bsonarrow
+
+    try:
+        cursor_id, starts, ends, token = bsonarrow.split_reply(raw)
+    except ValueError as error:
+        raise no_cursor_reply(error) from error
+    documents = Documents(raw, np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64))
+    return Reply(cursor_id, documents, token)
