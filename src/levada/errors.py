@@ -6,6 +6,7 @@ LevadaError
 │   ├── ConfigError       the project file, a name, a value          exit 2
 │   ├── CheckFailed       the data broke a rule                      exit 3
 │   ├── PositionLost      the sink and the ledger disagree           exit 4
+│   │   └── ScanLost        a scan can't go on where it was            exit 4
 │   ├── LeaseHeld         another run of this pipeline is active     exit 1
 │   └── Fenced            a newer owner has taken over               exit 1
 ├── Retriable           try again later: network, step-down, conflict, timeout
@@ -67,6 +68,10 @@ class PositionLost(Fatal):
     """What the sink committed and what the ledger says can't both be true (a restored backup)."""
 
     exit_code = 4
+
+
+class ScanLost(PositionLost):
+    """A scan can't go on behind this position; behind an earlier one of the same scan it may."""
 
 
 class LeaseHeld(Fatal):

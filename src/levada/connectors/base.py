@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from levada.batches import Batch, Rejected
 from levada.positions import Position
@@ -57,7 +57,12 @@ class Query:
         filter: a MongoDB filter (MongoDB sources only).
         pipeline: aggregation stages (MongoDB sources only), run after window and filter.
         canonical: whole documents as raw BSON instead of typed columns (MongoDB sources only).
-        batch_rows: about how many rows a batch should have.
+        batch_rows: about how many rows a batch should have, at most.
+        resumable: every batch carries where the scan is, and `read` goes on behind such a position, in
+            another process too (MongoDB collections; views, pipelines and other sources give no such ones).
+        order: `id` reads in the order of `_id`, which can go on at any server (MongoDB collections only).
+        lanes: ranges of `_id` that are read at once (MongoDB collections only).
+        consistent: all rows as they were at one moment (MongoDB replica sets only).
     """
 
     columns: tuple[str, ...] = ()
@@ -66,6 +71,23 @@ class Query:
     pipeline: Sequence[Mapping[str, Any]] = ()
     canonical: bool = False
     batch_rows: int = 5_000
+    resumable: bool = False
+    order: Literal["any", "id"] = "any"
+    lanes: int = 1
+    consistent: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a source expects to read, before it has read it; None where it can't know.
+
+    Args:
+        rows: how many.
+        row_bytes: the mean size of one, as it is stored.
+    """
+
+    rows: int | None = None
+    row_bytes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What is emitted while data moves: events and logs. Storing it is the business of `levada.state`."""
 
 from levada.observe.events import Event, Kind, Listener, silence
+from levada.observe.timings import Timings
 
-__all__ = ["Event", "Kind", "Listener", "silence"]
+__all__ = ["Event", "Kind", "Listener", "Timings", "silence"]

@@ -207,9 +207,12 @@ def test_leaving_early_closes_the_cursor_and_the_thread(
     assert list(idle) == []
 
 
-def test_a_lost_cursor_is_retriable(connection: MongoConnection, db: Database[dict[str, Any]]) -> None:
+def test_a_pipeline_that_lost_its_cursor_is_retriable(
+    connection: MongoConnection, db: Database[dict[str, Any]]
+) -> None:
     db["rows"].insert_many([{"_id": number} for number in range(5000)])
-    batches = connection.source(ROWS, Query(canonical=True, batch_rows=10)).read(None, None)
+    query = Query(canonical=True, batch_rows=10, pipeline=[{"$match": {}}])
+    batches = connection.source(ROWS, query).read(None, None)
     next(batches)
     open_cursors = db.client.admin.aggregate(
         [{"$currentOp": {"idleCursors": True, "allUsers": True}}, {"$match": {"ns": f"{db.name}.rows"}}]

@@ -16,6 +16,7 @@ from pymongo.uri_parser import parse_uri
 from levada.connectors.base import Fence, Finding, Query, Sink, Source, Table
 from levada.connectors.mongodb.embedded import EmbeddedServer
 from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.pace import Pace
 from levada.connectors.mongodb.settings import EMBEDDED, MongoSettings, masked
 from levada.errors import ConfigError
 from levada.windows import Window
@@ -42,6 +43,7 @@ class MongoConnection:
         self._client: MongoClient[Document] | None = None
         self._nodes: dict[tuple[str, int], MongoClient[Document]] = {}
         self._lock = threading.Lock()
+        self.pace = Pace(settings.max_documents_per_second, settings.max_bytes_per_second)
 
     def __repr__(self) -> str:
         return f"MongoConnection({self.name!r}, {self.describe()!r})"
@@ -81,6 +83,16 @@ class MongoConnection:
                 uri = at_node(self.settings.uri.get_secret_value(), host, port)
                 self._nodes[host, port] = self._connect(uri, options)
             return self._nodes[host, port]
+
+    def member(self, address: str) -> MongoClient[Document] | None:
+        """A client of the server that calls itself `host:port`; None if the deployment has no such server."""
+        hello = self.client.admin.command("hello", read_preference=self.client.read_preference)
+        if len(self.client.topology_description.server_descriptions()) == 1:
+            return self.client if hello.get("me", "") == address else None
+        if address not in (*hello.get("hosts", ()), *hello.get("passives", ())):
+            return None
+        host, _, port = address.rpartition(":")
+        return self.node(host, int(port))
 
     def reader(self) -> MongoClient[Document]:
         """A client whose commands all go to one server, chosen by the read preference."""

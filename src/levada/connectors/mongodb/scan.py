@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pymongo.errors import OperationFailure
 
 from levada.batches import Batch
 from levada.bson import Decoder, Reply, to_canonical
-from levada.connectors.base import Query, Table
+from levada.connectors.base import Estimate, Query, Table
 from levada.connectors.mongodb import times
 from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.identity import without_id
+from levada.connectors.mongodb.namespace import look
+from levada.connectors.mongodb.scanning import SNAPSHOT_TOO_OLD, Scan, marks_of, too_old
+from levada.connectors.mongodb.shelf import Read, read_ahead
 from levada.connectors.mongodb.where import compile_where
-from levada.connectors.mongodb.wire import RawCursor, read_ahead
-from levada.errors import ConfigError, Retriable
+from levada.errors import ConfigError, LevadaError, Retriable
+from levada.observe import Timings
 from levada.positions import Position
 from levada.windows import Window
 
@@ -36,25 +42,39 @@ class MongoSource:
         self._connection = connection
         self._table = table
         self.query = query
+        self.timings = Timings()
 
     def read(self, window: Window | None = None, after: Position | None = None) -> Iterator[Batch]:
         """Batches of the window, after a position.
 
         Raises:
             ConfigError: the query can't be run, or needs a time column that the table has not.
+            ScanLost: a resumable scan can't go on behind this position.
             Retriable: the server went away, or lost the cursor; what was read so far is void.
         """
         database, collection = self.namespace
-        command = self.command(collection, window, after)
         where = f"{self._connection.name}.{database}.{collection}"
-        with translated(where):
-            client = self._connection.reader()
-            level = client.read_concern.document
-            cursor = RawCursor(
-                client, database, command | ({"readConcern": level} if level else {}), self.query.batch_rows
-            )
-        with closing(read_ahead(cursor)) as replies:
-            yield from self._batches(replies, where, tracked=after is not None and not self.query.pipeline)
+        marks = marks_of(after) if self.query.resumable else {}
+        tracked = after is not None and not self.query.resumable
+        command = self.command(collection, window, after if tracked else None)
+        with translated(where), located(where):
+            scan = Scan(self._connection, self.query, (database, collection), self.timings)
+            lanes = scan.resumed(command, marks) if marks else scan.begun(command, tracked=tracked)
+        with closing(read_ahead(lanes, self.timings)) as reads:
+            located_reads = _located(reads, where, consistent=self.query.consistent)
+            if tracked and not self.query.pipeline:
+                yield from self._tracked(located_reads)
+            else:
+                yield from self._batches(located_reads, scan)
+
+    def estimated(self, window: Window | None = None) -> Estimate:
+        """How much there is to read, by the collection's statistics; unknown where a condition selects."""
+        if self.condition(window) or self.query.pipeline:
+            return Estimate()
+        database, collection = self.namespace
+        with translated(str(self._table)):
+            facts = look(self._connection.reader(), database, collection)
+        return Estimate(0 if facts.kind == "missing" else facts.documents, facts.mean)
 
     @property
     def namespace(self) -> tuple[str, str]:
@@ -66,9 +86,8 @@ class MongoSource:
         query = self.query
         condition = self.condition(window, after)
         order = dict.fromkeys((self._time(), "_id"), 1) if after is not None else {}
-        size = query.batch_rows
         if not query.pipeline:
-            command = {"find": collection, "filter": condition, "batchSize": size}
+            command = {"find": collection, "filter": condition}
             command |= {"projection": projection(query.columns)} if query.columns else {}
             return command | ({"sort": order, "allowDiskUse": True} if order else {})
         stages = [{"$match": condition}] if condition else []
@@ -77,7 +96,7 @@ class MongoSource:
         return {
             "aggregate": collection,
             "pipeline": stages,
-            "cursor": {"batchSize": size},
+            "cursor": {},
             "allowDiskUse": True,
         }
 
@@ -108,17 +127,23 @@ class MongoSource:
             )
         return self._table.time
 
-    def _batches(self, replies: Iterator[Reply], where: str, *, tracked: bool) -> Iterator[Batch]:
+    def _batches(self, reads: Iterator[Read], scan: Scan) -> Iterator[Batch]:
+        decoder = Decoder()
+        for read in reads:
+            position = scan.reached(read)
+            if len(read.reply.documents):
+                yield replace(self._decode(read.reply, decoder, hide_id=scan.adds_id), position=position)
+
+    def _tracked(self, reads: Iterator[Read]) -> Iterator[Batch]:
+        """Batches with the highest time so far, wherever the next batch begins with another one."""
         decoder = Decoder()
         held: tuple[Batch, Any] | None = None
-        for reply in _located(replies, where):
-            if not len(reply.documents):
+        for read in reads:
+            documents = read.reply.documents
+            if not len(documents):
                 continue
-            batch = self._decode(reply, decoder)
-            if not tracked:
-                yield batch
-                continue
-            ends = reply.documents.take([0, -1]).slices()  # type: ignore[arg-type]
+            batch = self._decode(read.reply, decoder)
+            ends = documents.take([0, -1]).slices()  # type: ignore[arg-type]
             first, last = (times.watermark(document, self._time()) for document in ends)
             if held:
                 yield _placed(*held) if held[1] != first else held[0]
@@ -126,11 +151,13 @@ class MongoSource:
         if held:
             yield _placed(*held)
 
-    def _decode(self, reply: Reply, decoder: Decoder) -> Batch:
-        if self.query.canonical:
-            return Batch(to_canonical(reply.documents))
-        data, rejected = decoder.decode(reply.documents)
-        return Batch(ordered(data, self.query.columns) if self.query.columns else data, rejected=rejected)
+    def _decode(self, reply: Reply, decoder: Decoder, *, hide_id: bool = False) -> Batch:
+        columns, documents = self.query.columns, reply.documents
+        with self.timings.spent("decode"):
+            if self.query.canonical:
+                return Batch(to_canonical(without_id(documents) if hide_id else documents))
+            data, rejected = decoder.decode(documents)
+            return Batch(ordered(data, columns) if columns else data, rejected=rejected)
 
 
 def conjunction(conditions: list[times.Filter]) -> times.Filter:
@@ -177,10 +204,23 @@ def _placed(batch: Batch, value: Any) -> Batch:
     return Batch(batch.data, Position({"": value}) if value is not None else None, batch.rejected)
 
 
-def _located(replies: Iterator[Reply], where: str) -> Iterator[Reply]:
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Name the place in an error that names none."""
     try:
-        with translated(where):
-            yield from replies
+        yield
+    except LevadaError as error:
+        error.where = error.where or where
+        raise
+
+
+def _located(reads: Iterator[Read], where: str, *, consistent: bool) -> Iterator[Read]:
+    try:
+        with translated(where), located(where):
+            yield from reads
     except Retriable as error:
+        cause = error.__cause__
+        if consistent and isinstance(cause, OperationFailure) and cause.code == SNAPSHOT_TOO_OLD:
+            raise too_old(cause, where) from cause
         error.hint = error.hint or "the step is tried again from its beginning"
         raise

@@ -48,6 +48,10 @@ class MongoSettings(BaseModel):
         server_selection_timeout: seconds to look for a usable server.
         socket_timeout: seconds to wait for one reply; None waits as long as the server works.
         app_name: shows up in the server's log and `$currentOp`.
+        max_documents_per_second, max_bytes_per_second: how fast it may be read, by all scans of a
+            process together.
+        max_time: seconds that the server may work on one scan, its waiting for the reader not counted.
+        comment: goes with every scan, for `$currentOp`, the profiler and the server's log.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -71,6 +75,10 @@ class MongoSettings(BaseModel):
     server_selection_timeout: float = Field(default=10.0, gt=0)
     socket_timeout: float | None = Field(default=None, gt=0)
     app_name: str = Field(default="levada", max_length=128)
+    max_documents_per_second: float | None = Field(default=None, gt=0)
+    max_bytes_per_second: float | None = Field(default=None, gt=0)
+    max_time: float | None = Field(default=None, ge=0.001, le=2_000_000)
+    comment: str | None = None
 
     @field_validator("uri")
     @classmethod
@@ -101,6 +109,11 @@ class MongoSettings(BaseModel):
         if self.compressors:
             options["compressors"] = ",".join(self.compressors)
         return options
+
+    def scan_options(self) -> dict[str, Any]:
+        """What goes with every find and aggregate of a scan."""
+        time = {"maxTimeMS": round(self.max_time * 1000)} if self.max_time else {}
+        return time | ({"comment": self.comment} if self.comment else {})
 
 
 def masked(uri: str) -> str:
