@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from levada.config.registry import connector_class
-from levada.connectors.base import Connection
+from levada.connectors.base import Connection, Mode
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ def _mongodb(request: pytest.FixtureRequest, root: Path) -> Endpoint:
 #: Name -> what makes a fresh endpoint; it may ask for fixtures of tests/conftest.py.
 ENDPOINTS: dict[str, Callable[[pytest.FixtureRequest, Path], Endpoint]] = {
     "duckdb": lambda _, root: Endpoint("duckdb", root, {"path": "warehouse.duckdb"}),
+    "files": lambda _, root: Endpoint("files", root, {"path": "files"}, atomic=False),
     "lake": lambda _, root: Endpoint("lake", root, {"path": "lake"}),
     "mongodb": _mongodb,
 }
+
+#: Name -> the modes that it refuses; it has no cells for them.
+REFUSED: dict[str, tuple[Mode, ...]] = {"files": (Mode.REPLACE_WINDOW, Mode.UPSERT)}

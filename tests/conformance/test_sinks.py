@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from levada.connectors.base import Mode, Table, Write
 from levada.errors import ConfigError, Fenced
 
-from .endpoints import Endpoint
+from .endpoints import ENDPOINTS, REFUSED, Endpoint
 from .jobs import (
     DAY,
     OWNER,
@@ -185,7 +186,8 @@ def test_a_schema_that_widens_between_batches_keeps_every_value(endpoint: Endpoi
         assert content(connection, (*SCHEMA.names, "x", "y")) == ordered(filled)
 
 
-def test_only_the_half_open_window_is_replaced(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("mode", [Mode.REPLACE_WINDOW])
+def test_only_the_half_open_window_is_replaced(endpoint: Endpoint, mode: Mode) -> None:
     tick = timedelta(milliseconds=1)
     edges = [
         {**row(1, 0, 1), "t": moment}
@@ -194,18 +196,21 @@ def test_only_the_half_open_window_is_replaced(endpoint: Endpoint) -> None:
     timeless = {**row(2, 0, 1), "t": None}
     with endpoint.open() as connection:
         store(connection, [*edges, timeless])
-        written = deliver(connection, Job(Mode.REPLACE_WINDOW, ((row(9, 12, 9),),)))
+        written = deliver(connection, Job(mode, ((row(9, 12, 9),),)))
         assert content(connection) == ordered([edges[0], edges[3], edges[4], timeless, row(9, 12, 9)])
         assert written
         assert written.replaced == 2
 
 
-def test_rows_outside_the_window_are_set_aside_not_doubled_by_a_re_run(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("mode", [Mode.REPLACE_WINDOW])
+def test_rows_outside_the_window_are_set_aside_not_doubled_by_a_re_run(
+    endpoint: Endpoint, mode: Mode
+) -> None:
     inside, late = row(9, 12, 9), {**row(8, 0, 8), "t": DAY.end}
     timeless = {**row(7, 0, 7), "t": None}
     with endpoint.open() as connection:
         for sequence in (1, 2):
-            work = Job(Mode.REPLACE_WINDOW, ((inside, late, timeless),), sequence=sequence)
+            work = Job(mode, ((inside, late, timeless),), sequence=sequence)
             written = deliver(connection, work)
             assert written
             assert (written.rows, len(written.rejected)) == (1, 2)
@@ -256,3 +261,13 @@ def test_a_mode_without_what_it_needs_is_refused(endpoint: Endpoint) -> None:
         ):
             with pytest.raises(ConfigError):
                 sink.open(write)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_mode_that_an_endpoint_lacks_is_refused_by_name(
+    request: pytest.FixtureRequest, tmp_path: Path, name: str
+) -> None:
+    with ENDPOINTS[name](request, tmp_path).open() as connection:
+        for mode in REFUSED[name]:
+            with pytest.raises(ConfigError, match=mode):
+                connection.sink(TABLE).open(job(mode).write())

@@ -53,6 +53,7 @@ class Victims:
 
 def _serve() -> None:
     import levada.connectors.duckdb
+    import levada.connectors.files
     import levada.connectors.lake
     import levada.connectors.mongodb  # noqa: F401
 

@@ -16,6 +16,7 @@ CONNECTORS: Mapping[str, str] = {
     "mongodb": "levada.connectors.mongodb:MongoConnection",
     "lake": "levada.connectors.lake:LakeConnection",
     "duckdb": "levada.connectors.duckdb:DuckdbConnection",
+    "files": "levada.connectors.files:FilesConnection",
 }
 STEPS: Mapping[str, str] = {
     "check": "levada.steps.check:CheckStep",

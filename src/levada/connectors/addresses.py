@@ -3,11 +3,13 @@
 | URL | is |
 |---|---|
 | `mongodb://host/database.collection` (also `mongodb+srv://`) | a collection |
+| `file:///folder/table.csv`, `s3://bucket/folder/table.csv` | a file: `.parquet`, or text such as `.csv.gz` |
 | `file:///folder/table`, `s3://bucket/folder/table` | a Delta table |
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -149,7 +151,11 @@ def _mongodb(address: str) -> Found:
     return f"{parts.scheme}://{host}/{database}", "mongodb", {"uri": uri, "database": database}, collection
 
 
-def _lake(address: str) -> Found:
+#: A table of this name is a file (or a folder or pattern of files), any other one a Delta table.
+FILE = re.compile(r"[^.]\.(parquet|(csv|jsonl|ndjson|ejson)(\.(gz|zst))?)$", re.IGNORECASE)
+
+
+def _stored(address: str) -> Found:
     parts = urlsplit(address)
     if parts.scheme == "s3" and "@" in parts.netloc:  # not shown either
         raise ConfigError(
@@ -161,15 +167,16 @@ def _lake(address: str) -> Found:
         raise ConfigError(
             f"{address!r} names no table", hint="write file:///folder/table or s3://bucket/table"
         )
+    kind = "files" if FILE.search(table) else "lake"
     if parts.scheme == "file":
-        return f"file://{folder}", "lake", {"path": unquote(folder) or "/"}, unquote(table)
+        return f"file://{folder}", kind, {"path": unquote(folder) or "/"}, unquote(table)
     path = f"s3://{parts.netloc}{folder}"
-    return path, "lake", {"path": path}, table
+    return path, kind, {"path": path}, table
 
 
 _SCHEMES: Mapping[str, Callable[[str], Found]] = {
     "mongodb": _mongodb,
     "mongodb+srv": _mongodb,
-    "file": _lake,
-    "s3": _lake,
+    "file": _stored,
+    "s3": _stored,
 }

@@ -6,8 +6,8 @@ their exact BSON; everything else travels as typed Arrow batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from levada.batches import Batch
 from levada.config import Duration
-from levada.connectors.base import Mode, Query, Table
+from levada.connectors.base import Estimate, Mode, Query, Source, Table
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.state import DEFAULT_START, Watermarks
@@ -40,6 +40,8 @@ class CopySettings(StepSettings):
         lag: how far behind the clock an incremental read ends, so that late commits are not missed.
         job: name of the watermark; default `pipeline/step`.
         server_side: leave an aggregation between two collections of one MongoDB to the server.
+        lanes: ranges of `_id` that are read at once (MongoDB sources); more than one costs the server more.
+        consistent: read all rows as they were at one moment (MongoDB sources, up to 5 minutes long).
     """
 
     source: str = Field(alias="from")
@@ -55,6 +57,8 @@ class CopySettings(StepSettings):
     lag: Duration = timedelta(minutes=1)
     job: str | None = None
     server_side: bool = True
+    lanes: int = Field(default=1, ge=1, le=64)
+    consistent: bool = False
 
     @model_validator(mode="after")
     def _one_way_to_move_on(self) -> CopySettings:
@@ -65,13 +69,32 @@ class CopySettings(StepSettings):
         return self
 
 
+@dataclass(frozen=True)
+class Attended:
+    """What a copy has that someone waits for.
+
+    Args:
+        resume: go on from what a killed copy of the same left in the target.
+        expected: told what there is to read.
+    """
+
+    resume: bool = False
+    expected: Callable[[Estimate], None] = lambda _: None
+
+
 class CopyStep:
-    """Copies rows from one table to another."""
+    """Copies rows from one table to another.
+
+    Args:
+        settings: of the step.
+        attended: for a copy outside of a pipeline; where the sink can, it keeps checkpoints.
+    """
 
     settings_model: ClassVar[type[StepSettings]] = CopySettings
 
-    def __init__(self, settings: CopySettings) -> None:
+    def __init__(self, settings: CopySettings, attended: Attended | None = None) -> None:
         self.settings = settings
+        self._attended = attended
 
     def uses(self) -> Uses:
         return Uses((self.settings.source,), (self.settings.to,))
@@ -81,7 +104,7 @@ class CopyStep:
         source = context.tables.table(settings.source)
         if settings.since:
             source = replace(source, time=settings.since)
-        delivery = Delivery(context, self._target(context))
+        delivery = Delivery(context, self._target(context, source))
         start = delivery.start()
         window = self._window(context, source, start)
         if settings.since and window is None:
@@ -93,10 +116,34 @@ class CopyStep:
             Watermarks(context.store).set(self._job(context), window.end)
         return _result(delivered, window)
 
-    def _target(self, context: StepContext) -> Target:
-        table = context.tables.table(self.settings.to)
-        window = None if self.settings.since else context.window  # an increment adds, whatever came before
-        return Target(table, self.settings.mode, self.settings.key or table.key, window)
+    def _target(self, context: StepContext, source: Table) -> Target:
+        settings = self.settings
+        table = context.tables.table(settings.to)
+        window = None if settings.since else context.window  # an increment adds, whatever came before
+        target = Target(table, settings.mode, settings.key or table.key, window)
+        if self._attended is None:
+            return target
+        sink = context.tables.connection(table.connection).sink(table)
+        if _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False):
+            return replace(target, checkpoints=f"{source} {self._query!r}", resume=self._attended.resume)
+        if self._attended.resume:
+            raise ConfigError(
+                f"a copy from {source} to {table} can't be resumed",
+                hint="only copies from MongoDB to a lake can; copy again, with mode replace or upsert",
+            )
+        return target
+
+    @property
+    def _query(self) -> Query:
+        settings = self.settings
+        return Query(
+            settings.columns,
+            settings.where,
+            settings.filter,
+            settings.pipeline,
+            lanes=settings.lanes,
+            consistent=settings.consistent,
+        )
 
     def _window(self, context: StepContext, source: Table, start: Position) -> Window | None:
         if self.settings.since:
@@ -141,20 +188,36 @@ class CopyStep:
         settings = self.settings
         if settings.mode is Mode.REPLACE:
             _refuse_missing(context.tables.connection(source.connection), source)
-        query = Query(settings.columns, settings.where, settings.filter, settings.pipeline)
-        target = delivery.write.table
+        query, target = self._query, delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
         if merge and settings.pipeline and settings.server_side and source.connection == target.connection:
             reached = _reached(start, window) if settings.since else start
             return delivery.commit(
                 reached, lambda position: merge(delivery.write, source, query, window, position)
             )
-        exact = _is_mongodb(context, source) and _is_mongodb(context, target)
-        reader = context.tables.connection(source.connection).source(source, replace(query, canonical=exact))
-        batches = (Batch(batch.data, rejected=batch.rejected) for batch in reader.read(window, None))
+        exact = _keeps_documents(context, source) and _keeps_documents(context, target)
+        query = replace(query, canonical=exact, resumable=delivery.write.checkpoints is not None)
+        reader = context.tables.connection(source.connection).source(source, query)
         if settings.since:
             start = _reached(start, window)
-        return delivery.deliver(batches, start)
+        self._attend(context, reader, window)
+        return delivery.deliver_from(
+            lambda after: _batches(reader, window, after, resumable=query.resumable), start
+        )
+
+    def _attend(self, context: StepContext, reader: Any, window: Window | None) -> None:
+        if self._attended and hasattr(reader, "estimated"):
+            self._attended.expected(reader.estimated(window))
+        if hasattr(reader, "timings"):
+            reader.timings = context.timings
+
+
+def _batches(
+    reader: Source, window: Window | None, after: Position | None, *, resumable: bool
+) -> Iterator[Batch]:
+    """What the source has; of its positions only those of a resumable scan count here."""
+    for batch in reader.read(window, after):
+        yield batch if resumable else replace(batch, position=None)
 
 
 def _refuse_missing(connection: Any, source: Table) -> None:
@@ -167,8 +230,11 @@ def _refuse_missing(connection: Any, source: Table) -> None:
         )
 
 
-def _is_mongodb(context: StepContext, table: Table) -> bool:
-    return context.tables.connection(table.connection).kind == "mongodb"
+def _keeps_documents(context: StepContext, table: Table) -> bool:
+    """Whether the table holds whole BSON documents: between two such tables nothing is decoded."""
+    connection: Any = context.tables.connection(table.connection)
+    asked = getattr(connection, "keeps_documents", None)
+    return bool(asked(table)) if asked else bool(connection.kind == "mongodb")
 
 
 _AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)

@@ -1,0 +1,113 @@
+"""Which rows are wanted: a window and a watermark by Arrow, exactly; a SQL condition by DuckDB."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from bson import json_util
+
+from levada.connectors.files.cells import UNITS
+from levada.connectors.reading import filtered, named_in
+from levada.connectors.sqltext import bounds
+from levada.errors import ConfigError
+from levada.positions import Position
+from levada.windows import Window
+
+_ROW = "_levada_row"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LOW, _HIGH = -(2**63), 2**63 - 1
+
+
+class Selection:
+    """The rows of a window, newer than a position, for which a condition holds.
+
+    Args:
+        schema: of all rows.
+        window, after: None takes all.
+        time: the column that both look at.
+        condition: SQL; None takes all.
+        where: the table, for errors.
+
+    Raises:
+        ConfigError: the time column is missing or holds no times, or the condition is no SQL.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        window: Window | None,
+        after: Position | None,
+        time: str | None,
+        condition: str | None,
+        where: str,
+    ) -> None:
+        self._window, self._time, self._condition, self._where = window, time, condition, where
+        if window and time is not None:
+            bounds(window, schema.field(time).type, time)
+        self._after = _stored(after, time)
+        self._named = sorted(named_in(condition, schema.names, where)) if condition else []
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The wanted rows of a batch that has the columns of `columns`."""
+        if self._time is not None and self._time in batch.schema.names:
+            if self._window:
+                batch = batch.filter(_within(batch.column(self._time), self._window))
+            if self._after is not None:
+                batch = batch.filter(_beyond(batch.column(self._time), self._after))
+        return self._where_true(batch) if self._condition and len(batch) else batch
+
+    def _where_true(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """DuckDB sees the columns that the condition names and gives row numbers back: no value passes it."""
+        numbered = batch.select(self._named).append_column(_ROW, pa.array(range(len(batch)), pa.int64()))
+        reader = pa.RecordBatchReader.from_batches(numbered.schema, [numbered])
+        found = list(filtered(reader, self._condition or "", self._where, len(batch)))
+        rows = pa.chunked_array([part.column(_ROW) for part in found], pa.int64()).combine_chunks()
+        return batch.take(rows) if len(rows) < len(batch) else batch
+
+
+def _within(column: pa.Array, window: Window) -> pa.Array:
+    counts, per_second = _counts(column)
+    low, high = (_ceiling(_microseconds(end) * per_second, 10**6) for end in (window.start, window.end))
+    inside = pc.and_(pc.greater_equal(counts, _clamped(low)), pc.less(counts, _clamped(high)))
+    return inside.fill_null(False)
+
+
+def _beyond(column: pa.Array, value: Any) -> pa.Array:
+    if isinstance(value, datetime):
+        counts, per_second = _counts(column)
+        return pc.greater(counts, _clamped(_microseconds(value) * per_second // 10**6)).fill_null(False)
+    return pc.greater(column, pa.scalar(value)).fill_null(False)
+
+
+def _counts(column: pa.Array) -> tuple[pa.Array, Any]:
+    """A column of times as int64, and how many of them make a second."""
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.date32()).cast(pa.timestamp("s"))
+    return column.cast(pa.int64()), UNITS[column.type.unit]
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
+
+
+def _ceiling(value: int, by: int) -> int:
+    return -(-value // by)
+
+
+def _clamped(value: int) -> pa.Scalar:
+    return pa.scalar(min(max(value, _LOW), _HIGH), pa.int64())
+
+
+def _stored(after: Position | None, time: str | None) -> Any:
+    if after is None or "" not in after.parts:
+        return None
+    if time is None:
+        raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
+    options = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
+    return json_util.loads(json.dumps(after.parts[""]), json_options=options)
