@@ -230,6 +230,10 @@ def _refuse_missing(connection: Any, source: Table) -> None:
         )
 
 
+def _is_mongodb(context: StepContext, table: Table) -> bool:
+    return context.tables.connection(table.connection).kind == "mongodb"
+
+
 def _keeps_documents(context: StepContext, table: Table) -> bool:
     """Whether the table holds whole BSON documents: between two such tables nothing is decoded."""
     connection: Any = context.tables.connection(table.connection)
