@@ -16,4 +16,4 @@ mod reply;
 mod schema;
 pub(crate) mod validate;
 
-pub(crate) use python::register;
+pub(crate) use python::{Bytes, guarded, register};

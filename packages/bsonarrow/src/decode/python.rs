@@ -25,13 +25,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Bytes of a Python object, kept alive and, where others could write to them, copied.
-enum Bytes {
+pub(crate) enum Bytes {
     Borrowed(PyUntypedBuffer),
     Copied(Vec<u8>),
 }
 
 impl Bytes {
-    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let buffer = PyUntypedBuffer::get(object)?;
         if !buffer.is_c_contiguous() {
             return Err(PyValueError::new_err("a contiguous buffer is needed"));
@@ -41,7 +41,7 @@ impl Bytes {
         Ok(if fixed { borrowed } else { Self::Copied(borrowed.as_slice().to_vec()) })
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             Self::Copied(bytes) => bytes,
             Self::Borrowed(buffer) if buffer.len_bytes() == 0 => &[],
@@ -52,7 +52,7 @@ impl Bytes {
         }
     }
 
-    fn numbers(&self) -> PyResult<Vec<i64>> {
+    pub(crate) fn numbers(&self) -> PyResult<Vec<i64>> {
         let (numbers, rest) = self.as_slice().as_chunks();
         if !rest.is_empty() {
             return Err(PyValueError::new_err("a buffer of int64 has a multiple of 8 bytes"));

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::capsule::{export_array, import_array};
+use crate::decode::guarded;
 use columns::{Members, Unsupported, members};
 use write::{Stop, Writer};
 
@@ -62,7 +63,7 @@ fn encode(
     omit_nulls: bool,
 ) -> PyResult<(Encoded, Vec<(usize, &'static str)>)> {
     let (data, field) = import_array(batch)?;
-    py.detach(|| encode_rows(data, &field, omit_nulls))
+    py.detach(|| guarded(|| encode_rows(data, &field, omit_nulls)))?
         .map_err(PyErr::from)
         .map(|(data, rejected)| (Encoded { data }, rejected))
 }

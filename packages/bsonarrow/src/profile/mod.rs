@@ -4,13 +4,12 @@ mod node;
 
 use std::collections::HashMap;
 
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::decode::elements::body;
-use crate::decode::validate;
+use crate::decode::{Bytes, guarded, validate};
 use node::{Node, Room};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -37,27 +36,23 @@ impl Profile {
     fn add(
         &mut self,
         py: Python<'_>,
-        buffer: PyBuffer<u8>,
-        starts: PyBuffer<i64>,
-        ends: PyBuffer<i64>,
+        buffer: &Bound<'_, PyAny>,
+        starts: &Bound<'_, PyAny>,
+        ends: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if !buffer.is_c_contiguous() {
-            return Err(PyValueError::new_err("the buffer is not contiguous"));
-        }
-        let (starts, ends) = (starts.to_vec(py)?, ends.to_vec(py)?);
+        let (starts, ends) = (Bytes::of(starts)?.numbers()?, Bytes::of(ends)?.numbers()?);
         if starts.len() != ends.len() {
-            return Err(PyValueError::new_err("starts and ends differ in length"));
+            return Err(PyValueError::new_err("there are not as many starts as ends"));
         }
-        // SAFETY: contiguous, and its owner can't free or resize it while the view is held.
-        let bytes: &[u8] = unsafe {
-            std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>().cast_const(), buffer.len_bytes())
-        };
+        let bytes = Bytes::of(buffer)?;
+        let bytes = bytes.as_slice();
         py.detach(|| {
-            for (start, end) in starts.into_iter().zip(ends) {
-                self.document(slice(bytes, start, end));
-            }
-        });
-        Ok(())
+            guarded(|| {
+                for (start, end) in starts.into_iter().zip(ends) {
+                    self.document(slice(bytes, start, end));
+                }
+            })
+        })
     }
 
     /// (documents, {reason: rejected documents}, node); a node is (types, lengths, members, items, others),
