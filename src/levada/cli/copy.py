@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
+from levada.cli.addresses import open_addresses, parse_filter
 from levada.cli.main import Session
-from levada.cli.output import Meter, seconds, show_json
+from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
-from levada.errors import ConfigError
-from levada.project import find_file, load
 from levada.steps import adhoc
 from levada.windows import Window
 
@@ -37,6 +35,12 @@ from levada.windows import Window
 @click.option("--filter", "filter_", help="A MongoDB filter, as Extended JSON.")
 @click.option("--window", help="Only rows of this window (START/END or a day) by the table's time column.")
 @click.option("--time", help="The time column, where the project file names none.")
+@click.option("--lanes", type=click.IntRange(1, 64), default=1, help="Ranges of `_id` to read at once.")
+@click.option("--consistent", is_flag=True, help="All rows as they were at one moment (MongoDB).")
+@click.option(
+    "--resume", is_flag=True, help="Go on with a copy that was stopped or killed (MongoDB to a lake)."
+)
+@click.option("--profile", is_flag=True, help="Say where the time went.")
 @click.option("--dry-run", is_flag=True, help="Say what would be copied, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
@@ -48,10 +52,10 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
       levada copy mongodb://localhost/shop.transactions file:///data/lake/transactions --mode replace
       levada copy shop.customers warehouse.customers --mode upsert --key customer_id
     """
-    with closing(_addresses(session)) as tables:
+    with closing(open_addresses(session)) as tables:
         if options["dry_run"]:
             return _dry_run(tables, source, target, options["mode"], as_json=as_json)
-        stop = threading.Event()
+        stop, meter = threading.Event(), Meter(quiet=as_json)
         with stopping(stop):
             done = adhoc.copy(
                 tables,
@@ -61,28 +65,43 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
                 key=_list(options["key"]),
                 columns=_list(options["columns"]),
                 where=options["where"],
-                filter=_filter(options["filter_"]),
+                filter=parse_filter(options["filter_"]),
                 window=Window.parse(options["window"]) if options["window"] else None,
                 time_column=options["time"],
+                lanes=options["lanes"],
+                consistent=options["consistent"],
+                resume=options["resume"],
+                expected=meter.expect,
                 stop=stop,
-                progress=Meter(quiet=as_json),
+                progress=meter,
             )
     if as_json:
         show_json(asdict(done))
     else:
-        rejected = f", {done.rejected:,} rejected" if done.rejected else ""
-        click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}")
+        _show(done, profile=options["profile"])
     return 1 if done.rejected else 0
 
 
-def _addresses(session: Session) -> Addresses:
-    """Those of the project, where there is one; URLs always."""
-    if session.project is None:
-        try:
-            find_file(Path.cwd())
-        except ConfigError:
-            return Addresses(None)
-    return load(session.project).tables
+def _show(done: adhoc.Copied, *, profile: bool) -> None:
+    rejected = f", {done.rejected:,} rejected" if done.rejected else ""
+    note = f" ({done.note})" if done.note and not done.rejected else ""
+    click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}{note}")
+    if profile:
+        shares = sorted(done.timings.items(), key=lambda one: -one[1])
+        rows = [(name, seconds(spent), _MEANINGS.get(name, "")) for name, spent in shares]
+        show_table(("", "time", ""), rows, right=(1,))
+
+
+#: What the parts of a profile are; they overlap, since threads work at once.
+_MEANINGS = {
+    "read": "waiting for the server and the wire, on a thread of its own",
+    "wait": "decoding waited for something read",
+    "decode": "BSON to Arrow",
+    "stage": "handing rows to the writer, and waiting for it",
+    "encode": "Arrow to the stored form, on a thread of its own",
+    "write": "Parquet, on the same thread",
+    "commit": "the last files, and the table's log",
+}
 
 
 def _dry_run(tables: Addresses, source: str, target: str, mode: str, *, as_json: bool) -> int:
@@ -96,17 +115,3 @@ def _dry_run(tables: Addresses, source: str, target: str, mode: str, *, as_json:
 
 def _list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
-
-
-def _filter(text: str | None) -> dict[str, Any]:
-    if not text:
-        return {}
-    from bson import json_util
-
-    try:
-        found = json_util.loads(text)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"--filter is not Extended JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ConfigError("--filter is not a JSON object", hint='write it like {"status": "completed"}')
-    return found

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("levada.cli.plan:plan", "Show which windows are missing, failed or done."),
     "backfill": ("levada.cli.plan:backfill", "Run the windows that are missing or failed."),
     "copy": ("levada.cli.copy:copy", "Copy a table to another, once."),
+    "schema": ("levada.cli.schema:schema", "Show what a table holds: paths, types, examples."),
     "status": ("levada.cli.ledger:status", "Show every pipeline, its last run and its next."),
     "runs": ("levada.cli.ledger:runs", "List runs, or show one with its steps."),
     "doctor": ("levada.cli.doctor:doctor", "Check every connection and say what to do."),

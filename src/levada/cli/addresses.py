@@ -1,0 +1,40 @@
+"""Tables named on the command line: of the project, where there is one, and URLs always."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from levada.cli.main import Session
+from levada.connectors.addresses import Addresses
+from levada.errors import ConfigError
+from levada.project import find_file, load
+
+
+def open_addresses(session: Session) -> Addresses:
+    """Those of the project, where there is one; URLs always."""
+    if session.project is None:
+        try:
+            find_file(Path.cwd())
+        except ConfigError:
+            return Addresses(None)
+    return load(session.project).tables
+
+
+def parse_filter(text: str | None) -> dict[str, Any]:
+    """A MongoDB filter given as Extended JSON.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not text:
+        return {}
+    from bson import json_util
+
+    try:
+        found = json_util.loads(text)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"--filter is not Extended JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError("--filter is not a JSON object", hint='write it like {"status": "completed"}')
+    return found
