@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from levada.connectors.files.kinds import as_text, textual
 from levada.connectors.files.variants import canonical
 from levada.errors import Fatal
-from levada.types import extjson, kind_of
+from levada.types import extjson, kind_of, struct
 
 #: Seconds since 1970 of the years 1 to 9999, which ISO 8601 and its readers know.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
@@ -43,7 +43,7 @@ def cells(column: pa.Array, field: pa.Field) -> pa.Array:
     column, field = as_text(column, field), textual(field)
     kind = _kind(field)
     if kind in ("document", "array"):
-        return pa.array(extjson.texts(column, field), pa.string())
+        return pa.array(extjson.texts(_embeddable(column, field), field), pa.string())
     if kind == "binary":
         encoded = (None if v is None else base64.b64encode(v).decode() for v in column.to_pylist())
         return pa.array(encoded, pa.string())
@@ -195,6 +195,24 @@ def _json_variant(column: pa.Array, _field: pa.Field) -> pa.Array:
 
 def _embedded(text: str) -> str:
     return text if canonical(text) == text else f'{{"$variant":{extjson.quote(text)}}}'
+
+
+def _embeddable(column: pa.Array, field: pa.Field) -> pa.Array:
+    """The column with every variant below it in a form that may stand inside of JSON."""
+    kind = _kind(field)
+    if kind == "variant":
+        return _json_variant(column, field)
+    nulls = column.is_null() if column.null_count else None
+    if kind == "document":
+        children = [_embeddable(*pair) for pair in zip(_children(column), field.type, strict=True)]
+        return struct(children, field.type, len(column), nulls)
+    if kind == "array":
+        edges = np.asarray(column.offsets)
+        values = column.values.slice(edges[0], edges[-1] - edges[0])
+        values = _embeddable(values, field.type.value_field)
+        offsets = pa.array(edges - edges[0], pa.int32())
+        return pa.ListArray.from_arrays(offsets, values, type=field.type, mask=nulls)
+    return column
 
 
 def _json_document(column: pa.Array, field: pa.Field) -> pa.Array:

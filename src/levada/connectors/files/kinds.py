@@ -48,7 +48,7 @@ def textual(field: pa.Field, nested: bool = False) -> pa.Field:
     if kind_of(field) == "array":
         return pa.field(field.name, pa.list_(textual(kind.value_field, True)))
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        return pa.field(field.name, pa.int64())
+        return pa.field(field.name, pa.int32() if pa.types.is_time32(kind) else pa.int64())
     if nested and kind_of(field) == "date" and kind != pa.timestamp("ms", "UTC"):
         return pa.field(field.name, pa.int32() if pa.types.is_date32(kind) else pa.int64())
     return field.with_nullable(True)
@@ -63,8 +63,6 @@ def as_text(column: pa.Array, field: pa.Field) -> pa.Array:
         nulls = column.is_null() if column.null_count else None
         pairs = pa.StructArray.from_arrays([column.keys, column.items], names=["key", "value"])
         column = pa.ListArray.from_arrays(column.offsets, pairs, mask=nulls)
-    if pa.types.is_time32(column.type):
-        column = column.cast(pa.int32())
     return column.cast(target)
 
 
@@ -82,6 +80,4 @@ def from_text(column: pa.Array, field: pa.Field) -> pa.Array:
         pairs = column.values
         columns = pairs.field(0).cast(kind.key_type), pairs.field(1).cast(kind.item_type)
         return pa.MapArray.from_arrays(column.offsets, *columns, type=kind, mask=nulls)
-    if pa.types.is_time32(kind):
-        column = column.cast(pa.int32())
     return column.cast(kind)

@@ -18,6 +18,7 @@ from levada.connectors.files.columns import build
 from levada.connectors.files.encoders import SCHEMA_KEY, Form
 from levada.connectors.files.formats import Compression
 from levada.connectors.files.hollow import hollow, restored
+from levada.connectors.files.kinds import textual
 from levada.connectors.files.stores import Entry, Store
 from levada.connectors.files.variants import exact, loads
 from levada.errors import Fatal
@@ -161,7 +162,7 @@ class JsonlReader:
         if self._source.noted is None and not self._source.given:
             yield from _decoded(self._source, _relaxed, schema, columns)
             return
-        converters = {field.name: values.converter(field) for field in schema}
+        converters = {field.name: values.converter(textual(field)) for field in schema}
         for lines in self._source.lines():
             yield self._converted(lines, schema, converters, columns)
 
