@@ -38,7 +38,7 @@ from levada.windows import Window
 @click.option("--lanes", type=click.IntRange(1, 64), default=1, help="Ranges of `_id` to read at once.")
 @click.option("--consistent", is_flag=True, help="All rows as they were at one moment (MongoDB).")
 @click.option(
-    "--resume", is_flag=True, help="Go on with a copy that was stopped or killed (MongoDB to a lake)."
+    "--resume", is_flag=True, help="Go on with a copy that was stopped (MongoDB to a lake)."
 )
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 @click.option("--dry-run", is_flag=True, help="Say what would be copied, write nothing.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from levada.connectors.base import Estimate
 from levada.observe import Event
 
 #: Columns of a table that no terminal shows: wide, so that nothing is folded.
@@ -139,18 +140,40 @@ class Progress:
 
 
 class Meter:
-    """Rows and rows per second on one line that is rewritten, where there is a terminal."""
+    """How a copy gets on: one line that is rewritten where there is a terminal, else a line now and then.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._live = sys.stderr.isatty() and not quiet
-        self._rows = 0
-        self._started = time.monotonic()
-        self._shown = 0.0
+    Args:
+        quiet: print nothing.
+        every: seconds between lines where there is no terminal.
+    """
 
-    def __call__(self, rows: int, _size: int) -> None:
+    def __init__(self, *, quiet: bool = False, every: float = 30.0) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._every = 0.2 if self._live else every
+        self._total: int | None = None
+        self._rows = self._bytes = self._before = 0
+        self._started = self._shown = time.monotonic()
+
+    def expect(self, estimate: Estimate) -> None:
+        """Learn how much there is to do."""
+        self._total = estimate.rows
+
+    def __call__(self, rows: int, size: int) -> None:
+        """Rows and bytes moved since the last call; rows without bytes were moved by an earlier process."""
         self._rows += rows
+        self._bytes += size
+        self._before += 0 if size else rows
         now = time.monotonic()
-        if self._live and now - self._shown > 0.2:
+        if not self._quiet and now - self._shown > self._every:
             self._shown = now
-            rate = self._rows / max(now - self._started, 1e-3)
-            click.echo(f"\r\033[K{self._rows:,} rows, {rate:,.0f}/s\r", err=True, nl=False)
+            text = self._text(max(now - self._started, 1e-3))
+            click.echo(f"\r\033[K{text}\r" if self._live else text, err=True, nl=not self._live)
+
+    def _text(self, passed: float) -> str:
+        rate = (self._rows - self._before) / passed
+        text = f"{self._rows:,} rows, {rate:,.0f} rows/s, {self._bytes / passed / 1e6:,.1f} MB/s"
+        if not self._total or not rate:
+            return text
+        left = max(self._total - self._rows, 0)
+        return f"{text}, {min(self._rows / self._total, 1):.0%}, about {seconds(left / rate)} left"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from levada.batches import Batch
 from levada.connectors.addresses import Addresses
-from levada.connectors.base import Mode, Query, Table
+from levada.connectors.base import Estimate, Mode, Query, Table
 from levada.connectors.spool import Spool
 from levada.errors import Skippable
 from levada.steps.base import StepContext, no_progress
-from levada.steps.copy import CopySettings, CopyStep
+from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.windows import Window
 
 
@@ -32,12 +32,16 @@ class Copied:
         rows: stored.
         rejected: records that could not be read or stored.
         seconds: it took.
+        note: what is worth saying of it.
+        timings: seconds by what was done; threads work at once, so their sum can exceed `seconds`.
     """
 
     rows: int
     bytes: int
     rejected: int
     seconds: float
+    note: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 class Overlay:
@@ -64,6 +68,10 @@ def copy(
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's name everywhere
     window: Window | None = None,
     time_column: str | None = None,
+    lanes: int = 1,
+    consistent: bool = False,
+    resume: bool = False,
+    expected: Callable[[Estimate], None] = lambda _: None,
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = no_progress,
 ) -> Copied:
@@ -76,6 +84,9 @@ def copy(
         key: columns that identify a row (`upsert`).
         columns, where, filter: what to read.
         window: only rows of this window, by the source's time column or `time_column`.
+        lanes, consistent: see `CopySettings`.
+        resume: go on from what a killed copy of the same left (from MongoDB to a lake).
+        expected: told how much there is to read.
         stop: set it to stop; what was written so far is given up.
         progress: told rows and bytes as they move.
     """
@@ -89,6 +100,8 @@ def copy(
             "where": where,
             "filter": dict(filter or {}),
             "window": window is not None,
+            "lanes": lanes,
+            "consistent": consistent,
         }
     )
     context = StepContext(
@@ -104,9 +117,9 @@ def copy(
         progress=progress,
     )
     started = time.monotonic()
-    result = CopyStep(settings).run(context)
-    rejected = int(result.values["quarantined"])
-    return Copied(result.rows, result.bytes, rejected, time.monotonic() - started)
+    result = CopyStep(settings, Attended(resume, expected)).run(context)
+    rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
+    return Copied(result.rows, result.bytes, rejected, seconds, result.note, context.timings.seconds)
 
 
 def _owner(tables: Addresses, settings: CopySettings) -> str:

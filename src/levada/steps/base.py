@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from levada.connectors.base import Connection, Fence, Table
 from levada.errors import ConfigError, Retriable
+from levada.observe import Timings
 from levada.state import OnLost, Store
 from levada.windows import Window
 
@@ -61,6 +62,7 @@ class StepContext:
         stop: set when the step should end early.
         progress: told the rows and bytes moved since it was last told.
         on_lost: what to do when sink and ledger can't both be right.
+        timings: told where the time goes.
     """
 
     tables: Tables
@@ -76,6 +78,7 @@ class StepContext:
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[int, int], None] = no_progress
     on_lost: OnLost = OnLost.FAIL
+    timings: Timings = field(default_factory=Timings)
 
     @property
     def owner(self) -> str:

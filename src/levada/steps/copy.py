@@ -262,5 +262,5 @@ def _result(delivered: Delivered, window: Window | None) -> StepResult:
     values: dict[str, Any] = {"replaced": written.replaced, "quarantined": delivered.quarantined}
     if window:
         values["window"] = str(window)
-    note = f"{delivered.quarantined} to quarantine" if delivered.quarantined else None
+    note = f"{delivered.quarantined} to quarantine" if delivered.quarantined else delivered.note
     return StepResult(written.rows, written.bytes, values, note)

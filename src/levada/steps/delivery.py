@@ -7,11 +7,12 @@ A process killed between any two of these leaves a state that the next run under
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Sink, Table, Write, Writer, Written
-from levada.errors import Fatal
+from levada.errors import Fatal, ScanLost
 from levada.positions import Position
 from levada.state import Positions, Quarantine, reconcile
 from levada.steps.base import StepContext
@@ -20,12 +21,14 @@ from levada.windows import Window
 
 @dataclass(frozen=True)
 class Target:
-    """Where a step writes to, and how."""
+    """Where a step writes to, and how (see `levada.connectors.base.Write`)."""
 
     table: Table
     mode: Mode
     key: tuple[str, ...] = ()
     window: Window | None = None
+    checkpoints: str | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Delivered:
     written: Written
     position: Position
     quarantined: int = 0
+    note: str | None = None
 
 
 class Delivery:
@@ -76,12 +80,33 @@ class Delivery:
             key=self._target.key,
             window=self._target.window,
             fence=self._context.fence(),
+            checkpoints=self._target.checkpoints,
+            resume=self._target.resume,
         )
 
     def deliver(self, batches: Iterable[Batch], start: Position) -> Delivered:
         """Write the batches and commit them with the position after `start`."""
         writer = self.sink.open(self.write)
         return self._finish(writer, self._fill(writer, batches), start)
+
+    def deliver_from(self, read: Callable[[Position | None], Iterator[Batch]], start: Position) -> Delivered:
+        """The same with a source that can go on: at what a killed write left, where the sink has kept it.
+
+        Args:
+            read: batches behind a position of the source; None: from its beginning.
+            start: as returned by `start`.
+        """
+        writer: Any = self.sink.open(self.write)
+        if getattr(writer, "complete", False):
+            writer.abort()
+            return Delivered(Written(), start, note="it had been committed before it was stopped")
+        if hasattr(writer, "timings"):
+            writer.timings = self._context.timings
+        rows, rejected = getattr(writer, "taken_up", (0, 0))
+        self._context.progress(rows, 0)
+        batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
+        delivered = self._finish(writer, self._fill(writer, batches), start, rows)
+        return replace(delivered, quarantined=delivered.quarantined + rejected)
 
     def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:
         """Run a write that the sink does by itself, under the same protocol.
@@ -103,8 +128,8 @@ class Delivery:
                 self._context.progress(batch.data.num_rows, batch.data.nbytes)
             yield batch
 
-    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
-        reached, quarantined, rows = start, 0, 0
+    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position, rows: int = 0) -> Delivered:
+        reached, quarantined = start, 0
         try:
             for batch in filled:
                 quarantined += self._quarantine(batch.rejected)
@@ -153,3 +178,19 @@ class Delivery:
                 rejected, table=str(self._target.table), run=self._context.run, step=self._context.step
             )
         return len(rejected)
+
+
+def _going_on(writer: Any, read: Callable[[Position | None], Iterator[Batch]]) -> Iterator[Batch]:
+    """Batches behind what the writer holds; it goes back as long as the source can't go on there.
+
+    Raises:
+        ScanLost: the source can't even go on at its beginning.
+    """
+    while True:
+        try:
+            yield from read(writer.reached)
+        except ScanLost:
+            if not writer.rewind():
+                raise
+        else:
+            return

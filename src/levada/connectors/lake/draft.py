@@ -28,6 +28,7 @@ from levada.connectors.lake.faults import translated
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot
 from levada.connectors.spool import Convert
+from levada.observe import Timings
 from levada.positions import Position
 from levada.types import cast, widen
 from levada.types.layout import Change, change, from_stored
@@ -85,6 +86,7 @@ class Draft:
         self._rejected = 0
         self._since = 0  # bytes since the last checkpoint
         self._position: Position | None = None
+        self.timings = Timings()
         self.done: list[DataFile] = []
         self.schema: pa.Schema | None = None
         self.rows = 0
@@ -262,14 +264,16 @@ class Draft:
     def _append(self, partition: Partition, batches: list[pa.RecordBatch], planned: Plan) -> None:
         """On the thread: encode rows and write them as one row group."""
         with translated(self._table.uri):
-            rows = [planned.encoded(planned.rows(batch)) for batch in batches]
-            group = pa.Table.from_batches(rows).drop_columns(planned.partitions)
+            with self.timings.spent("encode"):
+                rows = [planned.encoded(planned.rows(batch)) for batch in batches]
+                group = pa.Table.from_batches(rows).drop_columns(planned.partitions)
             if self._writing is not planned:
                 if self._writing and not _continues(self._writing, planned):
                     self._close_all()
                 self._writing = planned
             writer = self._open.get(partition) or self._opened(partition, planned, group)
-            writer.write(group)
+            with self.timings.spent("write"):
+                writer.write(group)
             if writer.size >= FILE_BYTES:
                 self.done.append(self._open.pop(partition).close())
 

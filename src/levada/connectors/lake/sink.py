@@ -14,6 +14,7 @@ from levada.connectors.lake.plan import plan
 from levada.connectors.lake.table import LakeTable, Snapshot
 from levada.connectors.staging import Staging, check_write
 from levada.errors import PositionLost
+from levada.observe import Timings
 from levada.positions import Position
 
 
@@ -24,6 +25,8 @@ class LakeSink:
         table: where to.
         folder: where batches may be kept until the commit.
     """
+
+    keeps_checkpoints = True
 
     def __init__(self, table: LakeTable, folder: Path | None) -> None:
         self._table = table
@@ -93,6 +96,18 @@ class LakeWriter:
         self._table = table
         self._staging = staging
         self._draft = draft
+        self.timings = Timings()
+
+    @property
+    def timings(self) -> Timings:
+        """Told where the time goes."""
+        return self._timings
+
+    @timings.setter
+    def timings(self, timings: Timings) -> None:
+        self._timings = timings
+        if self._draft:
+            self._draft.timings = timings
 
     @property
     def reached(self) -> Position | None:
@@ -116,7 +131,8 @@ class LakeWriter:
         return self._draft.rewind() if self._draft else False
 
     def write(self, batch: Batch) -> None:
-        self._staging.add(batch)
+        with self.timings.spent("stage"):
+            self._staging.add(batch)
         if self._draft and batch.position:
             self._draft.reached(batch.position, len(batch.rejected))
 
@@ -128,7 +144,8 @@ class LakeWriter:
             Retriable, Fatal: the lake can't be written; nothing of this write is visible.
         """
         try:
-            return Commit(self._table, self._staging, position).run()
+            with self.timings.spent("commit"):
+                return Commit(self._table, self._staging, position).run()
         finally:
             self._staging.close()
 
