@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlglot
-from sqlglot import exp
 
 from levada.batches import Batch
 from levada.connectors.base import Query, Table
@@ -73,6 +70,9 @@ def named_in(condition: str, columns: Sequence[str], where: str) -> set[str]:
     Raises:
         ConfigError: it is no SQL condition.
     """
+    import sqlglot
+    from sqlglot import exp
+
     try:
         tree = sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition)
     except sqlglot.errors.SqlglotError as error:
@@ -89,6 +89,8 @@ def filtered(
     Raises:
         ConfigError: the condition does not fit the rows.
     """
+    import duckdb
+
     options = {**OFFLINE, "enable_external_access": False}
     with duckdb.connect(config=options) as connection:
         connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()

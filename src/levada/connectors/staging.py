@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -155,6 +154,8 @@ class Staging:
         """Of rows with the same key keep the last one, by the order they came in."""
         if self.schema is None or self._keep is not None or not self.rows:
             return
+        import duckdb
+
         key = key_of(self.write)
         names = ", ".join(quoted(f"k{i}") for i in range(len(key)))
         with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -59,9 +60,19 @@ class DataFile:
         return AddAction(self.path, self.size, self.partition, self.modified, True, self.stats)
 
     def rows_of(self, files: pyarrow.fs.FileSystem, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Its rows, as stored."""
-        with files.open_input_file(self.path) as source, pq.ParquetFile(source) as parquet:
-            yield from parquet.iter_batches(batch_rows)
+        """Its rows, as stored.
+
+        A thread of its own reads them: in the middle of a commit the driver asks for them on one of its
+        threads, from which no object store can be read.
+        """
+        with ThreadPoolExecutor(1) as reader:
+            with (
+                reader.submit(files.open_input_file, self.path).result() as source,
+                reader.submit(pq.ParquetFile, source).result() as parquet,
+            ):
+                batches = parquet.iter_batches(batch_rows)
+                while (batch := reader.submit(next, batches, None).result()) is not None:
+                    yield batch
 
 
 def partition_values(columns: list[str], values: Partition) -> dict[str, str | None]:
@@ -106,6 +117,7 @@ class FileWriter:
             compression=_COMPRESSION,
             compression_level=_LEVEL,
             use_dictionary=_repetitive(first),
+            write_statistics=[f.name for f in first.schema if not pa.types.is_nested(f.type)],
             store_schema=False,
             metadata_collector=self._footers,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import duckdb
 import pyarrow as pa
 
 from levada.connectors.base import Mode, Write
@@ -95,6 +94,8 @@ class Plan:
 
     def without_keys(self, rows: Iterator[pa.RecordBatch], staging: Staging) -> Iterator[pa.RecordBatch]:
         """Rows whose key is not among the new ones."""
+        import duckdb
+
         names = [quoted(column) for column in key_of(self.write)]
         match = " AND ".join(f"keys.{name} = kept.{name}" for name in names)
         news = pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))

@@ -19,7 +19,6 @@ from levada.connectors.mongodb.identity import without_id
 from levada.connectors.mongodb.namespace import look
 from levada.connectors.mongodb.scanning import SNAPSHOT_TOO_OLD, Scan, marks_of, too_old
 from levada.connectors.mongodb.shelf import Read, read_ahead
-from levada.connectors.mongodb.where import compile_where
 from levada.errors import ConfigError, LevadaError, Retriable
 from levada.observe import Timings
 from levada.positions import Position
@@ -110,6 +109,8 @@ class MongoSource:
         if self.query.filter:
             conditions.append(dict(self.query.filter))
         if self.query.where:
+            from levada.connectors.mongodb.where import compile_where  # brings in a SQL parser
+
             conditions.append(compile_where(self.query.where))
         return conjunction(conditions)
 
