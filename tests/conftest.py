@@ -13,6 +13,8 @@ from pymongo import MongoClient
 from levada.connectors.mongodb.embedded import EmbeddedServer, find_mongod
 from levada.errors import ConfigError
 
+from . import s3 as s3_server
+
 
 def _missing(reason: str) -> None:
     if os.environ.get("CI") == "true":
@@ -48,3 +50,12 @@ def database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     yield name
     mongo.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
+    """An S3 server of this worker's own, with one bucket and one key."""
+    if reason := s3_server.missing():
+        _missing(reason)
+    with s3_server.running(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server

@@ -42,13 +42,25 @@ def _mongodb(request: pytest.FixtureRequest, root: Path) -> Endpoint:
     return Endpoint("mongodb", root, {"uri": uri, "database": database}, atomic=False)
 
 
+def _on_s3(kind: str, atomic: bool) -> Callable[[pytest.FixtureRequest, Path], Endpoint]:
+    def make(request: pytest.FixtureRequest, root: Path) -> Endpoint:
+        s3 = request.getfixturevalue("s3")
+        return Endpoint(kind, root, {"path": s3.prefix(), "storage_options": s3.options}, atomic)
+
+    return make
+
+
 #: Name -> what makes a fresh endpoint; it may ask for fixtures of tests/conftest.py.
 ENDPOINTS: dict[str, Callable[[pytest.FixtureRequest, Path], Endpoint]] = {
     "duckdb": lambda _, root: Endpoint("duckdb", root, {"path": "warehouse.duckdb"}),
     "files": lambda _, root: Endpoint("files", root, {"path": "files"}, atomic=False),
+    "files-s3": _on_s3("files", atomic=False),
+    "lake-s3": _on_s3("lake", atomic=True),
     "lake": lambda _, root: Endpoint("lake", root, {"path": "lake"}),
     "mongodb": _mongodb,
 }
 
 #: Name -> the modes that it refuses; it has no cells for them.
-REFUSED: dict[str, tuple[Mode, ...]] = {"files": (Mode.REPLACE_WINDOW, Mode.UPSERT)}
+REFUSED: dict[str, tuple[Mode, ...]] = dict.fromkeys(
+    ("files", "files-s3"), (Mode.REPLACE_WINDOW, Mode.UPSERT)
+)

@@ -24,7 +24,8 @@ _MEANINGS: tuple[tuple[str, type[LevadaError], str], ...] = (
     ("500 Internal Server Error", Retriable, "the step is tried again"),
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_KEY_ID = re.compile(r"<AWSAccessKeyId>[^<]*</AWSAccessKeyId>")
+#: What is worth telling of an answer in XML, which may name keys as well.
+_TOLD = re.compile(r"<(?:Code|Message)>([^<]*)<")
 #: Shorter values are no secrets, and masking them would make the text unreadable.
 _SHORTEST = 4
 _SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
@@ -58,7 +59,8 @@ def store_errors(where: str, options: Mapping[str, str]) -> Iterator[None]:
 
 
 def _translate(text: str, where: str, options: Mapping[str, str]) -> LevadaError:
-    shown = " ".join(_KEY_ID.sub("", _COLOUR.sub("", text)).replace("↳", ":").split())
+    head, _, answer = " ".join(_COLOUR.sub("", text).replace("↳", ":").split()).partition("<?xml")
+    shown = " ".join([head, *(found[1] for found in _TOLD.finditer(answer))])
     for name, value in options.items():
         if len(value) >= _SHORTEST and _SECRET.search(name):
             shown = shown.replace(value, "***")

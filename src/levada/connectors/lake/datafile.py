@@ -65,14 +65,14 @@ class DataFile:
         A thread of its own reads them: in the middle of a commit the driver asks for them on one of its
         threads, from which no object store can be read.
         """
-        with ThreadPoolExecutor(1) as reader:
-            with (
-                reader.submit(files.open_input_file, self.path).result() as source,
-                reader.submit(pq.ParquetFile, source).result() as parquet,
-            ):
-                batches = parquet.iter_batches(batch_rows)
-                while (batch := reader.submit(next, batches, None).result()) is not None:
-                    yield batch
+        with (
+            ThreadPoolExecutor(1) as reader,
+            reader.submit(files.open_input_file, self.path).result() as source,
+            reader.submit(pq.ParquetFile, source).result() as parquet,
+        ):
+            batches = parquet.iter_batches(batch_rows)
+            while (batch := reader.submit(next, batches, None).result()) is not None:
+                yield batch
 
 
 def partition_values(columns: list[str], values: Partition) -> dict[str, str | None]:
