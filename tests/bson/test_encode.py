@@ -11,7 +11,7 @@ from levada.bson import encode
 from levada.errors import Fatal
 from levada.types import field_of
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("codec")]
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 UUID_BYTES = Binary(bytes.fromhex(UUID.replace("-", "")), 4)

@@ -13,12 +13,25 @@ from levada.errors import Fatal
 from levada.types import field_of
 
 from . import arrow_batches, bson_values
+from .conftest import need_native
 
-bsonarrow = pytest.importorskip("bsonarrow", reason="`make native` builds the native codec")
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("native")]
+
+
+@pytest.fixture(scope="module")
+def native():
+    need_native()
+
+
+def alone(batch):
+    """What the native codec says by itself, without the reference's help."""
+    import bsonarrow
+
+    return bsonarrow.encode(batch)
+
 
 relaxed = settings(
-    max_examples=300,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -37,7 +50,7 @@ def test_equals_the_reference_on_every_type_slice_and_misfit(batch, omit_nulls):
 @relaxed
 def test_needs_no_help_for_what_the_decoder_makes(docs):
     batch, _ = Decoder().decode(Documents.from_list([bson.encode(doc) for doc in docs]))
-    documents, refused = bsonarrow.encode(batch)
+    documents, refused = alone(batch)
     assert refused == []
     assert pa.array(documents).equals(by_reference(batch)[0])
 
@@ -52,7 +65,7 @@ def test_every_spelling_of_a_variant_is_the_references(text):
 
 def test_long_arrays_have_their_places_as_names():
     batch = pa.record_batch({"f": pa.array([list(range(1_234))])})
-    (document,) = pa.array(bsonarrow.encode(batch)[0]).to_pylist()
+    (document,) = pa.array(alone(batch)[0]).to_pylist()
     assert bson.decode(document) == {"f": list(range(1_234))}
     assert b"\x121233\0" in document
 
@@ -66,11 +79,11 @@ def test_refuses_more_than_two_gibibytes():
 
 def test_refuses_an_array_that_is_no_batch():
     with pytest.raises(TypeError, match="record batch"):
-        bsonarrow.encode(pa.array([1]))
+        alone(pa.array([1]))
 
 
 def test_a_column_whose_offsets_are_wrong_is_an_error_and_no_crash():
     offsets = pa.py_buffer(bytes.fromhex("00000000 ffffff7f 02000000"))
     column = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"ab")])
     with pytest.raises(ValueError, match="offset"):
-        bsonarrow.encode(pa.record_batch({"f": column}))
+        alone(pa.record_batch({"f": column}))

@@ -11,30 +11,30 @@ from hypothesis import strategies as st
 
 from levada.bson import Documents, profile
 from levada.bson.native_profile import Profile as NativeProfile
+from levada.bson.native_profile import profiler
 from levada.bson.paths import paths_of, types_of
 
 from . import bson_values as bv
+from .conftest import need_native
 
 pytestmark = pytest.mark.unit
 
 relaxed = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
-PROFILES = {"reference": profile.Profile, "native": NativeProfile}
+PROFILES = (profile.Profile, NativeProfile)
 
 
-@pytest.fixture(params=PROFILES, scope="module")
-def profiled(request):
+@pytest.fixture
+def profiled(codec):
     """Profiles raw documents (or dictionaries)."""
-    if request.param == "native":
-        pytest.importorskip("bsonarrow", reason="`make native` builds the native codec")
 
-    def run(docs, batch=100):
-        found = PROFILES[request.param]()
+    def run(docs):
+        found = profiler()
         raws = [doc if isinstance(doc, bytes) else bson.encode(doc) for doc in docs]
-        for first in range(0, len(raws), batch):
-            found.add(Documents.from_list(raws[first : first + batch]))
+        for first in range(0, len(raws), 100):
+            found.add(Documents.from_list(raws[first : first + 100]))
         return found.result()
 
     return run
@@ -167,14 +167,10 @@ def test_deep_documents_are_counted_but_not_looked_into_without_end(profiled):
     assert len(table(found)) == 32
 
 
-def test_positions_outside_of_the_buffer_are_malformed(profiled):
-    raw = bson.encode({})
-    for one in PROFILES.values():
-        if one is NativeProfile:
-            pytest.importorskip("bsonarrow")
-        found = one()
-        found.add(Documents(raw, np.array([-1, 0, 2**40]), np.array([5, 2**50, 2**41])))
-        assert found.result().rejected == {"the length or terminator of the document is wrong": 3}
+def test_positions_outside_of_the_buffer_are_malformed(codec):
+    found = profiler()
+    found.add(Documents(bson.encode({}), np.array([-1, 0, 2**40]), np.array([5, 2**50, 2**41])))
+    assert found.result().rejected == {"the length or terminator of the document is wrong": 3}
 
 
 def brute_force(docs):
@@ -219,7 +215,7 @@ def test_finds_what_a_walk_over_dictionaries_finds(docs):
 @given(st.lists(st.one_of(bv.documents, bv.plain), max_size=8), st.data())
 @relaxed
 def test_both_find_the_same_in_sound_and_in_damaged_documents(docs, data):
-    pytest.importorskip("bsonarrow")
+    need_native()
     raws = []
     for doc in docs:
         raw = bytearray(bson.encode(doc))
@@ -227,7 +223,7 @@ def test_both_find_the_same_in_sound_and_in_damaged_documents(docs, data):
             raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
         raws.append(bytes(raw))
     found = []
-    for kind in PROFILES.values():
+    for kind in PROFILES:
         one = kind()
         one.add(Documents.from_list(raws))
         found.append(one.result())
@@ -276,7 +272,7 @@ def test_types_have_the_names_that_mongodb_gives_them():
 
 
 def test_both_fold_maps_of_maps_alike():
-    pytest.importorskip("bsonarrow")
+    need_native()
     docs = [
         {
             "m": {
@@ -287,7 +283,7 @@ def test_both_fold_maps_of_maps_alike():
         for at in range(100)
     ]
     found = []
-    for kind in PROFILES.values():
+    for kind in PROFILES:
         one = kind()
         one.add(Documents.from_list([bson.encode(doc) for doc in docs]))
         found.append(one.result())

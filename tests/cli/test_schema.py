@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ from bson import Decimal128, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from deltalake import write_deltalake
 from pymongo import MongoClient
+
+from levada.bson import Documents
+from levada.bson.paths import paths_of
+from levada.bson.profile import Profile
+from levada.cli.look import Asked, Look
+from levada.cli.profile_text import show
+from levada.connectors.base import Table
+from levada.connectors.mongodb import MongoConnection, MongoSettings
 
 from .conftest import Levada
 
@@ -53,8 +63,9 @@ def types(path: dict[str, Any]) -> dict[str, int]:
 
 @pytest.fixture(params=["reference", "native"])
 def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "native":
-        pytest.importorskip("bsonarrow", reason="`make native` builds the native codec")
+    if request.param == "native" and find_spec("bsonarrow") is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("the native codec isn't installed: make native")
     monkeypatch.setenv("LEVADA_CODEC", request.param)
     return str(request.param)
 
@@ -95,6 +106,23 @@ def test_a_sample_says_how_many_of_how_many_it_saw(levada: Levada, orders: str) 
     found = levada("schema", orders, "--sample", "50").out
     assert "50 of about 300 documents, a random sample" in found
     assert "--all" in found
+
+
+def test_a_sample_of_more_than_there_is_says_all_and_that_a_condition_chose(
+    levada: Levada, orders: str
+) -> None:
+    assert "all 120 documents that match" in levada("schema", orders, "--where", "status = 'open'").out
+
+
+def test_a_narrow_line_drops_the_examples_first(levada: Levada, orders: str, capsys: Any) -> None:
+    profile = Profile()
+    profile.add(Documents.from_list([bson.encode(order(1))]))
+    look = Look(MongoConnection("m", MongoSettings(), Path()), Table("m", "t"), Asked(1, None, {}), print)
+    for width, shown in ((60, True), (40, False)):
+        show(look, list(paths_of(profile.result().root)), width)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert any("completed" in line for line in lines) is shown
 
 
 def test_a_filter_and_a_condition_select(levada: Levada, orders: str) -> None:

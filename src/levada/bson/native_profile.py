@@ -36,7 +36,7 @@ class Profile:
 
     def add(self, documents: Documents) -> None:
         """Look at more documents."""
-        self._profile.add(documents.buffer, documents.starts, documents.ends)
+        self._profile.add(documents.buffer, documents.starts.data, documents.ends.data)
 
     def result(self) -> Profiled:
         documents, rejected, root = self._profile.result()

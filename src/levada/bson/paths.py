@@ -158,7 +158,9 @@ def _date(payload: bytes) -> str:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return f"{milliseconds} ms"
-    return moment.isoformat().replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds").replace(
+        "+00:00", "Z"
+    )
 
 
 def _timestamp(payload: bytes) -> str:

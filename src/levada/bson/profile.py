@@ -26,7 +26,7 @@ MAX_PATHS = 20_000
 EXAMPLES = 3
 CUT = 200
 
-DOCUMENT, ARRAY = 3, 4
+DOCUMENT, ARRAY, SCOPED = 3, 4, 15
 _TEXTS = frozenset({2, 13, 14})
 
 
@@ -236,10 +236,19 @@ def _value(raw: bytes, tag: int, start: int, end: int, depth: int) -> Value:
         _check_depth(depth + 1)
         parts = elements(raw, start, end)
         return Value(tag, items=[_value(raw, kind, at, to, depth + 1) for kind, _, at, to in parts])
-    if tag in _CHECKED:
+    if tag == SCOPED:
+        _check_scoped(raw, start, end, depth)
+    elif tag in _CHECKED:
         text_of(raw, tag, start, end, depth)
     value = raw[start:end]
     return Value(code_of(tag, value), _PAYLOADS.get(tag, bytes)(value))
+
+
+def _check_scoped(raw: bytes, start: int, end: int, depth: int) -> None:
+    scope = value_end(raw, 2, start + 4, end)
+    check_frame(raw, scope, end)
+    text_of(raw, 2, start + 4, scope, depth)
+    _members(raw, scope, end, depth + 1)
 
 
 def _check_depth(depth: int) -> None:
@@ -248,11 +257,11 @@ def _check_depth(depth: int) -> None:
 
 
 #: Types whose values can be malformed inside.
-_CHECKED = frozenset({2, 5, 11, 12, 13, 14, 15})
+_CHECKED = frozenset({2, 5, 11, 12, 13, 14})
 
 #: BSON type -> what an example keeps of a value's bytes; of the others it keeps all.
 _PAYLOADS: dict[int, Callable[[bytes], bytes]] = {
     **dict.fromkeys(_TEXTS, lambda value: value[4:-1]),
     5: lambda value: value[5:],
-    15: lambda value: value[8 : value_end(value, 2, 4, len(value)) - 1],
+    SCOPED: lambda value: value[8 : value_end(value, 2, 4, len(value)) - 1],
 }

@@ -56,6 +56,7 @@ class Look:
         self.documents = 0
         self.total: int | None = None
         self.way = ALL
+        self.selects = asked.selects
         self.rejected: Counter[str] = Counter()
         self._connection = connection
         self._asked = asked
@@ -108,7 +109,8 @@ class Look:
                     break
         if self.way == ALL and left == 0 and self.documents != self.total:
             self.way, self.total = FIRST, None  # the statistics are wrong
-        elif self.way == ALL and not self._asked.selects:
+        elif left != 0:
+            self.way = ALL  # there were no more
             self.total = self.documents
 
     def _read(self) -> Generator[Batch, None, None]:

@@ -9,7 +9,7 @@ import click
 import pyarrow as pa
 
 from levada.bson.paths import Path, TypeSeen
-from levada.cli.look import ALL, RANDOM, Look
+from levada.cli.look import ALL, FIRST, RANDOM, Look
 from levada.types import kind_of
 
 #: A type with a smaller share of a path's values than this is rare: what breaks a pipeline.
@@ -18,12 +18,14 @@ RARE = 0.01
 
 def note(look: Look) -> str:
     """How many documents of how many were looked at, and how they were chosen."""
-    total = "" if look.total is None else f" of about {look.total:,}"
+    what = "documents that match" if look.selects else "documents"
+    of_all = "" if look.total is None else f" of about {look.total:,}"
     ways = {
-        ALL: f"all {look.documents:,} documents",
-        RANDOM: f"{look.documents:,}{total} documents, a random sample",
+        ALL: f"all {look.documents:,} {what}",
+        RANDOM: f"{look.documents:,}{of_all} {what}, a random sample",
+        FIRST: f"the first {look.documents:,}{of_all} {what}",
     }
-    return f"{look.table}: {ways.get(look.way, f'the first {look.documents:,}{total} documents')}"
+    return f"{look.table}: {ways[look.way]}"
 
 
 def document(look: Look, paths: list[Path]) -> dict[str, Any]:
@@ -58,27 +60,48 @@ def _path(path: Path) -> dict[str, Any]:
     return found | ({"folded": True} if path.folded else {})
 
 
-def show(look: Look, paths: list[Path]) -> None:
-    """The profile as a table, and what is rare in it."""
+def show(look: Look, paths: list[Path], width: int | None = None) -> None:
+    """The profile as a table, and what is rare in it.
+
+    Args:
+        look: what was looked at.
+        paths: of the profile.
+        width: characters of a line; None for the terminal's.
+    """
     from rich.console import Console
     from rich.table import Table
 
     click.echo(note(look) + "\n")
     console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 200
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("path", overflow="fold")
-    table.add_column("types", overflow="fold")
-    table.add_column("missing", justify="right", no_wrap=True)
-    table.add_column("null", justify="right", no_wrap=True)
-    table.add_column("examples", overflow="ellipsis", no_wrap=True)
-    for path in paths:
-        missing = "" if path.missing is None else _share(path.missing, path.parents)
-        table.add_row(path.path, _types(path), missing, _share(path.nulls, path.parents), _examples(path))
+    console.width = width or (console.width if console.is_terminal else 200)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    rows = [_row(path) for path in paths]
+    widths = [max(map(len, cells)) for cells in zip(_COLUMNS, *rows, strict=True)]
+    left = console.width - sum(widths[:-1]) - _GAP * len(_COLUMNS)
+    for place, name in enumerate(_COLUMNS[: None if left >= _LEAST else -1]):
+        table.add_column(name, justify="right" if place in _NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row[:-1], *([_cut(row[-1], left)] if left >= _LEAST else []))
     console.print(table)
     for line in _remarks(look, paths):
         click.echo(line)
+
+
+_COLUMNS = ("path", "types", "missing", "null", "examples")
+_NUMBERS = (2, 3)
+_GAP = 2
+
+#: With less room than this for examples there are none.
+_LEAST = 10
+
+
+def _row(path: Path) -> tuple[str, ...]:
+    missing = "" if path.missing is None else _share(path.missing, path.parents)
+    return path.path, _types(path), missing, _share(path.nulls, path.parents), _examples(path)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _types(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ def _show_schema(look: Look, form: str) -> None:
     from levada.types.sql import create_table
 
     schema = look.schema()
+    _clear()
     click.echo(note(look), err=True)
     if form == "sql":
         click.echo(create_table(look.table.name.rpartition(".")[2], schema))
@@ -94,12 +96,19 @@ def _show_schema(look: Look, form: str) -> None:
         click.echo(line)
 
 
+def _clear() -> None:
+    """Remove the line that showed the progress."""
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", err=True, nl=False)
+
+
 def _show_profile(look: Look, form: str | None, dialect: str) -> None:
     from levada.bson import schemas
     from levada.bson.paths import paths_of
     from levada.cli.profile_text import document, note, show
 
     found = look.profile().result()
+    _clear()
     if not found.documents and not found.rejected:
         raise ConfigError(
             "there are no documents to look at",
