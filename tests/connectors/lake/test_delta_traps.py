@@ -271,7 +271,7 @@ def test_positions_survive_vacuum_checkpoints_and_log_cleanup(lake: Lake) -> Non
     lake.delta().cleanup_metadata()
     for json_file in sorted((lake.folder / "lake/items/_delta_log").glob("*.json"))[:-1]:
         json_file.unlink()  # a log that was cleaned up starts at its checkpoint
-    removed = lake.connection.vacuum(lake.table, keep=timedelta(0))
+    removed = lake.connection.maintain(lake.table, keep=timedelta(0)).files_removed
     assert removed > 0
     sink = lake.connection.sink(lake.table)
     assert sink.position("slow/step") == Position({"": "token"}, 1)
@@ -283,7 +283,7 @@ def test_positions_survive_vacuum_checkpoints_and_log_cleanup(lake: Lake) -> Non
 def test_vacuum_leaves_what_young_versions_need(lake: Lake) -> None:
     lake.write(items(1), mode=Mode.REPLACE)
     lake.write(items(2), mode=Mode.REPLACE)
-    assert lake.connection.vacuum(lake.table) == 0
+    assert lake.connection.maintain(lake.table).files_removed == 0
     old = lake.delta()
     old.load_as_version(old.version() - 1)
     assert pa.table(old.scan())["k"].to_pylist() == ["k1"]
@@ -292,7 +292,8 @@ def test_vacuum_leaves_what_young_versions_need(lake: Lake) -> None:
 def test_small_files_are_joined_without_losing_the_position(lake: Lake) -> None:
     for n in range(5):
         lake.write(items(n), position=Position({"": n}, n + 1))
-    assert lake.connection.compact(lake.table) == 5
+    done = lake.connection.maintain(lake.table)
+    assert (done.files_before, done.files_after) == (5, 1)
     assert lake.rows("k") == ["k0", "k1", "k2", "k3", "k4"]
     assert lake.connection.sink(lake.table).position("p/s") == Position({"": 4}, 5)
 

@@ -21,7 +21,7 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,20 +32,35 @@ from levada.connectors.lake.faults import translated
 from levada.positions import Position
 
 SCHEMA_APP = "levada/schema"
+_POSITION, _NONCE = "levada/position/", "levada/nonce/"
 _BITS = 52
 _KEPT = 5
 
 
 def position_app(owner: str) -> str:
-    return f"levada/position/{owner}"
+    return f"{_POSITION}{owner}"
 
 
 def nonce_app(owner: str) -> str:
-    return f"levada/nonce/{owner}"
+    return f"{_NONCE}{owner}"
 
 
 def epoch_app(owner: str) -> str:
     return f"levada/epoch/{owner}"
+
+
+def referred(transactions: Mapping[str, int]) -> set[str]:
+    """The files, below the table's folder, that transactions of the log refer to.
+
+    Args:
+        transactions: application id -> version.
+    """
+    found = {_schema_file(transactions[SCHEMA_APP])} if SCHEMA_APP in transactions else set()
+    for name, sequence in transactions.items():
+        owner = name.removeprefix(_POSITION)
+        if owner != name and nonce_app(owner) in transactions:
+            found.add(_position_file(owner, sequence, transactions[nonce_app(owner)]))
+    return {f"_levada/{file}" for file in found}
 
 
 def new_nonce() -> int:
@@ -67,11 +82,11 @@ class Beside:
         self._schemas: dict[int, pa.Schema] = {}
 
     def put_position(self, owner: str, position: Position, nonce: int) -> None:
-        self.put(self._position_file(owner, position.sequence, nonce), position.to_json().encode())
+        self.put(_position_file(owner, position.sequence, nonce), position.to_json().encode())
 
     def position(self, owner: str, sequence: int, nonce: int) -> Position | None:
         """A committed position; None if its file was removed."""
-        stored = self.get(self._position_file(owner, sequence, nonce))
+        stored = self.get(_position_file(owner, sequence, nonce))
         return None if stored is None else Position.from_json(stored.decode())
 
     def forget_positions(self, owner: str, before: int) -> None:
@@ -87,21 +102,18 @@ class Beside:
         stored = schema.serialize().to_pybytes()
         number = int.from_bytes(hashlib.sha256(stored).digest()[:8], "big") >> (64 - _BITS)
         if number not in self._schemas:
-            self.put(f"schemas/{number}.arrow", stored)
+            self.put(_schema_file(number), stored)
             self._schemas[number] = schema
         return number
 
     def schema(self, number: int) -> pa.Schema | None:
         """A kept schema; None if its file was removed."""
         if number not in self._schemas:
-            stored = self.get(f"schemas/{number}.arrow")
+            stored = self.get(_schema_file(number))
             if stored is None:
                 return None
             self._schemas[number] = pa.ipc.read_schema(pa.py_buffer(stored))
         return self._schemas[number]
-
-    def _position_file(self, owner: str, sequence: int, nonce: int) -> str:
-        return f"positions/{_hash(owner)}/{sequence}-{nonce}.json"
 
     def files(self) -> pyarrow.fs.FileSystem:
         """The table's folder, made if it is not there."""
@@ -160,6 +172,14 @@ class Beside:
                 self._filesystem().delete_file(f"_levada/{file}")
         else:
             (Path(self.uri) / "_levada" / file).unlink(missing_ok=True)
+
+
+def _position_file(owner: str, sequence: int, nonce: int) -> str:
+    return f"positions/{_hash(owner)}/{sequence}-{nonce}.json"
+
+
+def _schema_file(number: int) -> str:
+    return f"schemas/{number}.arrow"
 
 
 def _hash(owner: str) -> str:

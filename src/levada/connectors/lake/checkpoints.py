@@ -18,14 +18,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from os import getpid
 from typing import Any
 
 import pyarrow as pa
 
-from levada.connectors.lake.beside import Beside, new_nonce
+from levada.connectors.lake.beside import SCHEMA_APP, Beside, new_nonce, referred
 from levada.connectors.lake.datafile import DataFile
 from levada.connectors.spool import alive
 from levada.errors import ConfigError, Fatal
@@ -134,6 +134,8 @@ class Checkpoints:
 
     def _attempts(self) -> Iterator[int]:
         for name in self._beside.list(self._folder):
+            if not name.endswith(".json"):  # its process was killed while it wrote the file
+                continue
             number = int(name.removesuffix(".json"))
             stored = self._stored(number)
             host, _, process = stored.get("process", "").rpartition(":")
@@ -143,12 +145,7 @@ class Checkpoints:
                     where=self._beside.uri,
                     hint="wait until it has ended, or stop it",
                 )
-            if stored.get("format", FORMAT) != FORMAT:
-                raise Fatal(
-                    f"an interrupted copy was written by another version (format {stored['format']})",
-                    where=self._beside.uri,
-                    hint="use that version to resume it, or remove its file below _levada/copies",
-                )
+            _check_format(stored, self._beside.uri)
             yield number
 
     def _read(self, number: int) -> list[Checkpoint]:
@@ -205,6 +202,41 @@ class Checkpoints:
 
     def _file(self, number: int) -> str:
         return f"{self._folder}/{number}.json"
+
+
+def listed(path: str, content: bytes, transactions: Mapping[str, int]) -> set[str]:
+    """The files, below the table's folder, that a file of checkpoints needs, itself included.
+
+    None where its copy has been committed: then the table's log says which files count.
+
+    Args:
+        path: of the file of checkpoints, below the table's folder.
+        content: of it.
+        transactions: application id -> version of its last transaction in the table's log.
+
+    Raises:
+        Fatal: another version of Levada wrote it.
+    """
+    folder, _, name = path.removeprefix("_levada/").rpartition("/")
+    if transactions.get(f"levada/copy/{folder.removeprefix('copies/')}") == int(name.removesuffix(".json")):
+        return set()
+    stored = json.loads(content)
+    _check_format(stored, path)
+    needed = {path}
+    for checkpoint in stored["checkpoints"]:
+        numbers = {checkpoint["schema"], *(file["logical"] for file in checkpoint["files"])}
+        needed |= {file["path"] for file in checkpoint["files"]}
+        needed |= set().union(*(referred({SCHEMA_APP: number}) for number in numbers))
+    return needed
+
+
+def _check_format(stored: Mapping[str, Any], where: str) -> None:
+    if stored.get("format", FORMAT) != FORMAT:
+        raise Fatal(
+            f"an interrupted copy was written by another version (format {stored['format']})",
+            where=where,
+            hint="use that version to resume it, or remove its file below _levada/copies",
+        )
 
 
 def _rows(checkpoint: Checkpoint) -> int:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-from deltalake import CommitProperties, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
-
 from levada.connectors.base import Fence, Finding, Query, Table
-from levada.connectors.lake.beside import epoch_app
-from levada.connectors.lake.faults import translate, translated
+from levada.connectors.lake import upkeep
+from levada.connectors.lake.retention import delete_before
 from levada.connectors.lake.settings import LakeSettings
 from levada.connectors.lake.sink import LakeSink
 from levada.connectors.lake.source import LakeSource
-from levada.connectors.lake.table import LakeTable, Snapshot
-from levada.connectors.reading import projected
-from levada.connectors.sqltext import before
-from levada.errors import Fenced, LevadaError, Retriable
+from levada.connectors.lake.table import LakeTable
+from levada.errors import LevadaError
 
 _LOW_DISK = 1024**3
-_PRUNER = "levada/prune"
 
 
 class LakeConnection:
@@ -67,47 +61,20 @@ class LakeConnection:
             Fenced: a newer epoch has pruned this table.
             Retriable: others kept committing.
         """
-        place = self._table(table)
-        for _ in range(self.settings.commit_attempts):
-            snapshot = place.snapshot()
-            if snapshot is None:
-                return 0
-            projected(snapshot.logical, (column,), str(table))
-            if column not in snapshot.stored.names:
-                return 0
-            condition = before(column, snapshot.stored.field(column).type, cutoff)
-            deleted = _delete(snapshot, condition, fence, str(table))
-            if deleted is not None:
-                return deleted
-        raise Retriable("others kept committing", where=str(table), hint="run it again")
+        return delete_before(self._table(table), column, cutoff, fence)
 
-    def vacuum(self, table: Table, keep: timedelta = timedelta(days=7)) -> int:
-        """Remove files that no version younger than `keep` needs. Returns how many.
-
-        Readers of an older version lose their files: `keep` must be longer than the longest read.
-        """
-        place = self._table(table)
-        snapshot = place.snapshot()
-        if snapshot is None:
-            return 0
-        hours = int(keep.total_seconds() // 3600)
-        with translated(str(table)):
-            removed = snapshot.handle.vacuum(
-                hours, dry_run=False, enforce_retention_duration=False, full=True
-            )
-        return len(removed)
-
-    def compact(self, table: Table) -> int:
-        """Join small files. Returns how many gave way.
-
-        Raises:
-            Retriable: others committed at the same time.
-        """
-        snapshot = self._table(table).snapshot()
-        if snapshot is None:
-            return 0
-        with translated(str(table)):
-            return int(snapshot.handle.optimize.compact()["numFilesRemoved"])
+    def maintain(
+        self,
+        table: Table,
+        *,
+        keep: timedelta = upkeep.KEEP,
+        target: int = upkeep.TARGET_BYTES,
+        now: datetime | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> upkeep.Upkeep:
+        """Join small files, remove what nothing needs any more, cut the log (see `upkeep.maintain`)."""
+        now = now or datetime.now(UTC)
+        return upkeep.maintain(self._table(table), now=now, keep=keep, target=target, check=check)
 
     def tables(self) -> list[str]:
         """Names of the tables; of a local lake only."""
@@ -148,23 +115,6 @@ class LakeConnection:
             return Finding(False, f"{self._root}: {error.what}", error.hint)
         rights = "rights needed: list, get, put and delete objects under it; a source needs list and get"
         return Finding(True, f"{self._root} is reachable; {rights}")
-
-
-def _delete(snapshot: Snapshot, condition: str, fence: Fence | None, where: str) -> int | None:
-    """Delete and commit; None if others were faster."""
-    application = epoch_app(_PRUNER)
-    seen = snapshot.version_of(application)
-    if fence and seen is not None and seen > fence.epoch:
-        raise Fenced(f"epoch {fence.epoch} may not prune, the table has seen {seen}", where=where)
-    transactions = [Transaction(application, fence.epoch)] if fence else None
-    properties = CommitProperties(app_transactions=transactions, max_commit_retries=0)
-    try:
-        deleted = snapshot.handle.delete(condition, commit_properties=properties)
-    except CommitFailedError:
-        return None
-    except DeltaError as error:
-        raise translate(error, where) from error
-    return int(deleted["num_deleted_rows"] or 0)
 
 
 def _tables(folder: Path, prefix: str) -> Iterator[str]:
