@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -312,8 +312,17 @@ def copy(source: str, target: str, **options: Any) -> adhoc.Copied:
 
 def read(url: str, **options: Any) -> pa.RecordBatchReader:
     """Read a table by its URL as an Arrow stream (see `levada.steps.adhoc.read`)."""
-    with closing(Addresses(None)) as tables:
-        return adhoc.read(tables, url, **options)
+    with ExitStack() as opened:
+        tables = opened.enter_context(closing(Addresses(None)))
+        reader = adhoc.read(tables, url, **options)
+        if options.get("schema") is None:
+            return reader
+        return pa.RecordBatchReader.from_batches(reader.schema, _until_read(reader, opened.pop_all()))
+
+
+def _until_read(reader: pa.RecordBatchReader, opened: ExitStack) -> Iterator[pa.RecordBatch]:
+    with opened:
+        yield from reader
 
 
 def schema() -> dict[str, Any]:

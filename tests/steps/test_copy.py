@@ -13,7 +13,7 @@ from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Tim
 from pymongo import MongoClient
 
 import levada
-from levada.errors import ConfigError, Retriable
+from levada.errors import ConfigError, Fatal, Retriable
 
 Document = dict[str, Any]
 WHEN = datetime(2026, 11, 23, 5, 6, 7, 89000, tzinfo=UTC)
@@ -108,6 +108,24 @@ def test_a_table_reads_as_an_arrow_stream_whose_schema_holds_every_document(
     table = pa.RecordBatchReader.from_stream(reader).read_all()
     assert table.num_rows == 6_001
     assert table.column("late").null_count == 6_000
+
+
+def test_with_a_schema_rows_are_handed_on_before_the_last_is_read(
+    source: Any, mongod: str, database: str
+) -> None:
+    source.here.insert_many([{"_id": n, "a": n} for n in range(60_000)])
+    whole = levada.read(url(mongod, database, "here"), where="_id < 10").schema
+    reader = levada.read(url(mongod, database, "here"), schema=whole)
+    first = reader.read_next_batch()
+    assert 0 < len(first) < 60_000
+    assert len(first) + reader.read_all().num_rows == 60_000
+
+
+def test_a_row_that_does_not_fit_the_schema_stops_the_read(source: Any, mongod: str, database: str) -> None:
+    source.here.insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": "text"}])
+    schema = pa.schema([("_id", pa.int32()), ("a", pa.int32())])
+    with pytest.raises(Fatal, match="'a' can't be widened"):
+        levada.read(url(mongod, database, "here"), schema=schema).read_all()
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ from levada.batches import Batch
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Estimate, Mode, Query, Table
 from levada.connectors.spool import Spool
-from levada.errors import Skippable
+from levada.errors import Fatal, Skippable
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
+from levada.types import cast
 from levada.windows import Window
 
 
@@ -138,19 +139,36 @@ def read(
     columns: tuple[str, ...] = (),
     where: str | None = None,
     filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's name everywhere
+    lanes: int = 1,
+    consistent: bool = False,
+    schema: pa.Schema | None = None,
+    memory: int = 512 * 1024**2,
 ) -> pa.RecordBatchReader:
     """Read a table as an Arrow stream; its schema holds every field and type of every row.
 
-    The rows wait in memory or on disk until the last has been read, since only then the schema is known.
+    The rows wait until the last has been read, since only then the schema is known; with a `schema` they are
+    handed on as they come.
+
+    Args:
+        tables: finds the address.
+        address: `connection.table`, or a URL.
+        columns, where, filter: what to read.
+        lanes, consistent: see `CopySettings`.
+        schema: holds all rows, as `levada schema --arrow` or an earlier read gives it.
+        memory: bytes of rows that wait in memory; more wait on disk.
 
     Raises:
         Skippable: a document could not be decoded; the message says which and why.
+        Fatal: a row does not fit the `schema` that was given.
     """
     table = tables.table(address)
-    query = Query(columns, where, dict(filter or {}))
-    spool = Spool()
+    query = Query(columns, where, dict(filter or {}), lanes=lanes, consistent=consistent)
+    batches = tables.connection(table.connection).source(table, query).read(None, None)
+    if schema is not None:
+        return pa.RecordBatchReader.from_batches(schema, _as(batches, schema, address))
+    spool = Spool(memory=memory)
     try:
-        for batch in tables.connection(table.connection).source(table, query).read(None, None):
+        for batch in batches:
             _refuse_rejected(batch, address)
             spool.add(batch.data)
     except BaseException:
@@ -158,6 +176,17 @@ def read(
         raise
     schema = spool.schema or pa.schema([])
     return pa.RecordBatchReader.from_batches(schema, _drain(spool, schema))
+
+
+def _as(batches: Iterator[Batch], schema: pa.Schema, address: str) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        _refuse_rejected(batch, address)
+        try:
+            yield cast(batch.data, schema)
+        except Fatal as error:
+            error.where = address
+            error.hint = "leave out `schema`, or give one that holds all rows"
+            raise
 
 
 def _drain(spool: Spool, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
