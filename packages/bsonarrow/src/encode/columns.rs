@@ -7,10 +7,10 @@ use std::collections::HashSet;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    BinaryType, ByteArrayType, Date32Type, Date64Type, Decimal128Type, Float16Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, LargeBinaryType, LargeUtf8Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type, Utf8Type,
+    BinaryType, ByteArrayType, Date32Type, Date64Type, Decimal128Type, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, LargeBinaryType, LargeUtf8Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type, Utf8Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
@@ -142,9 +142,7 @@ fn column(array: &ArrayRef, field: &Field) -> Result<Column, Unsupported> {
             let edges = Edges::Fixed(*width as usize);
             bytes(Pieces { edges, data: Buffer::from(data) }, label)?
         }
-        DataType::Struct(fields) => {
-            (3, Values::Document(members(array.as_struct().columns(), fields)?))
-        }
+        DataType::Struct(fields) => (3, Values::Document(members(array.as_struct().columns(), fields)?)),
         DataType::List(item) => {
             let list = array.as_list::<i32>();
             elements(Edges::Small(list.offsets().clone()), list.values(), item)?

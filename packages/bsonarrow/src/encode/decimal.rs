@@ -31,7 +31,7 @@ fn fitted(sign: u128, mut coefficient: u128, mut exponent: i32) -> Option<[u8; 1
         exponent = exponent.clamp(-BIAS, MOST);
     }
     while coefficient > LARGEST || exponent < -BIAS {
-        if coefficient % 10 != 0 {
+        if !coefficient.is_multiple_of(10) {
             return None;
         }
         coefficient /= 10;

@@ -82,9 +82,7 @@ impl From<Failed> for PyErr {
             Failed::NoBatch => PyTypeError::new_err("a record batch is needed, not an array"),
             Failed::Malformed(why) => PyValueError::new_err(why),
             Failed::Unsupported(Unsupported(what)) => PyNotImplementedError::new_err(what),
-            Failed::TooLarge => {
-                PyOverflowError::new_err("a batch encodes to more than 2 GiB of documents")
-            }
+            Failed::TooLarge => PyOverflowError::new_err("a batch encodes to more than 2 GiB of documents"),
         }
     }
 }
@@ -96,8 +94,7 @@ fn encode_rows(mut data: ArrayData, field: &Field, omit_nulls: bool) -> Result<D
         return Err(Failed::NoBatch);
     }
     data.align_buffers();
-    data.validate()
-        .map_err(|error| Failed::Malformed(error.to_string()))?;
+    data.validate().map_err(|error| Failed::Malformed(error.to_string()))?;
     let DataType::Struct(fields) = field.data_type() else {
         return Err(Failed::NoBatch);
     };

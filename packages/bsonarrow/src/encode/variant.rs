@@ -272,7 +272,7 @@ fn binary(out: &mut Vec<u8>, base64: &str, subtype: &str) -> Option<u8> {
 
 /// Append what a base64 text with padding stands for.
 fn decode_base64(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return None;
     }
     let data = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);

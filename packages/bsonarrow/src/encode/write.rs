@@ -89,9 +89,7 @@ impl Writer {
                 Ok(())
             }
             Values::Document(members) => self.document(members, row),
-            Values::Array(edges, items) => {
-                self.array(edges.range(row).ok_or(Stop::Malformed)?, items)
-            }
+            Values::Array(edges, items) => self.array(edges.range(row).ok_or(Stop::Malformed)?, items),
             _ => self.rare(column, row, tag_at),
         }
     }

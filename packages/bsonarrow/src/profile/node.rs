@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::decode::elements::{ARRAY, BINARY, DOCUMENT, Elements, JAVASCRIPT, SCOPED, STRING, SYMBOL, body, int32};
+use crate::decode::elements::{
+    ARRAY, BINARY, DOCUMENT, Elements, JAVASCRIPT, SCOPED, STRING, SYMBOL, body, int32,
+};
 
 /// Documents and arrays deeper than this are counted, but not looked into.
 const MAX_LEVELS: usize = 32;
@@ -182,7 +184,8 @@ impl Node {
             (one, more) => one.or(more),
         };
         absorb(&mut self.items, other.items, room);
-        let mut rest = Node { others: other.others, names: other.names, nodes: other.nodes, ..Node::default() };
+        let mut rest =
+            Node { others: other.others, names: other.names, nodes: other.nodes, ..Node::default() };
         if self.others.is_some() || rest.others.is_some() {
             self.fold(room);
             rest.fold(room);
