@@ -16,6 +16,12 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PACKAGES = sorted(
+    file
+    for suffix in ("py", "pyi", "rs")
+    for file in (ROOT / "packages").rglob(f"*.{suffix}")
+    if "target" not in file.parts
+)
 MAX_FILE, MAX_FUNCTION = 500, 60
 
 #: Driver -> the only places that may import it when they are imported.
@@ -61,6 +67,11 @@ def test_files_and_functions_stay_small(file: Path) -> None:
         if (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION
     }
     assert not long
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=lambda file: str(file.relative_to(ROOT / "packages")))
+def test_files_of_other_packages_stay_small(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= MAX_FILE
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

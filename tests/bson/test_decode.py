@@ -26,7 +26,7 @@ from levada.types.kinds import decimal_field
 
 from . import bson_values as bv
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("codec")]
 
 
 def decode(*docs, schema=None):

@@ -9,7 +9,7 @@ from levada.batches import CANONICAL
 from levada.bson import Documents, from_canonical, split_reply, to_canonical
 from levada.errors import Fatal
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("codec")]
 
 DOCS = [bson.encode({"n": n, "text": "x" * n}) for n in range(120)]
 

@@ -10,11 +10,11 @@ from bson.errors import InvalidBSON
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from levada.bson import Decoder, Documents, encode, walk
+from levada.bson import Decoder, Documents, encode
 
 from . import bson_values as bv
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("way")]
 
 relaxed = settings(
     max_examples=200,
@@ -24,14 +24,6 @@ relaxed = settings(
 )
 
 GOOD = [bson.encode({"a": at, "b": f"text {at}", "c": [{"x": at}] * (at % 3)}) for at in range(20)]
-
-
-@pytest.fixture(params=[0, 10**9], ids=["in step", "plain"], scope="module", autouse=True)
-def few(request):
-    patch = pytest.MonkeyPatch()
-    patch.setattr(walk, "FEW", request.param)
-    yield
-    patch.undo()
 
 
 def decode(raws):

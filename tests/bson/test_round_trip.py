@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from levada.bson import Decoder, Documents, encode, walk
+from levada.bson import Decoder, Documents, decode, encode, walk
 from levada.types import cast
 
 from . import bson_values as bv
+from .conftest import WALKS
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("way")]
 
 relaxed = settings(
     max_examples=100,
@@ -21,17 +22,6 @@ relaxed = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-#: The vectorised walk for any number of cursors, and the plain walk for all.
-WALKS = {"in step": 0, "plain": 10**9}
-
-
-@pytest.fixture(params=WALKS.values(), ids=WALKS.keys(), scope="module")
-def few(request):
-    patch = pytest.MonkeyPatch()
-    patch.setattr(walk, "FEW", request.param)
-    yield request.param
-    patch.undo()
 
 
 def decoded(docs, decoder=None):
@@ -52,13 +42,13 @@ def assert_returns(docs, batch):
 
 @relaxed
 @given(docs=st.lists(bv.documents, min_size=1, max_size=4))
-def test_documents_of_any_types_return_from_columns(few, docs):
+def test_documents_of_any_types_return_from_columns(docs):
     assert_returns(docs, decoded(docs))
 
 
 @relaxed
 @given(docs=st.lists(bv.plain, min_size=1, max_size=20))
-def test_documents_of_few_types_return_from_columns(few, docs):
+def test_documents_of_few_types_return_from_columns(docs):
     assert_returns(docs, decoded(docs))
 
 
@@ -129,7 +119,7 @@ def test_the_two_walks_agree(docs):
     for few in WALKS.values():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(walk, "FEW", few)
-            batches.append(decoded(docs))
+            batches.append(decoded(docs, decode.Decoder()))
     assert shape(batches[0].schema) == shape(batches[1].schema)
     assert rows_of(batches[0]) == rows_of(batches[1])
 

@@ -1,4 +1,4 @@
-//! The Arrow PyCapsule interface, by hand: schemas, arrays and streams cross without a copy.
+//! The Arrow PyCapsule interface, by hand: schemas and arrays cross without a copy.
 //!
 //! <https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html>
 
@@ -6,17 +6,14 @@ use std::ffi::CStr;
 use std::ptr::NonNull;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
-use arrow_array::ffi_stream::{RecordBatchStreamReader, FFI_ArrowArrayStream};
-use arrow_array::{Array, RecordBatch, RecordBatchReader, StructArray};
 use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, Schema};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyTuple};
 
 const SCHEMA: &CStr = c"arrow_schema";
 const ARRAY: &CStr = c"arrow_array";
-const STREAM: &CStr = c"arrow_array_stream";
 
 /// An error of Arrow as Python's `ValueError`.
 pub(crate) fn arrow_error(error: ArrowError) -> PyErr {
@@ -37,9 +34,7 @@ pub(crate) fn import_schema(object: &Bound<'_, PyAny>) -> PyResult<Schema> {
 }
 
 /// The array of any object with `__arrow_c_array__`, and the field it has by its schema.
-pub(crate) fn import_array(
-    object: &Bound<'_, PyAny>,
-) -> PyResult<(ArrayData, arrow_schema::Field)> {
+pub(crate) fn import_array(object: &Bound<'_, PyAny>) -> PyResult<(ArrayData, arrow_schema::Field)> {
     let pair = object.call_method0("__arrow_c_array__")?;
     let pair = pair.cast::<PyTuple>()?;
     let (schema, array) = (pair.get_item(0)?, pair.get_item(1)?);
@@ -53,40 +48,10 @@ pub(crate) fn import_array(
     }
 }
 
-/// The rows of any object with `__arrow_c_array__` whose array is a struct (a record batch).
-pub(crate) fn import_batch(object: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
-    let (data, field) = import_array(object)?;
-    let arrow_schema::DataType::Struct(_) = data.data_type() else {
-        return Err(PyTypeError::new_err("a record batch is needed, not an array"));
-    };
-    let batch = RecordBatch::from(StructArray::from(data));
-    let schema = batch.schema().as_ref().clone().with_metadata(field.metadata().clone());
-    batch.with_schema(schema.into()).map_err(arrow_error)
-}
-
-/// The batches of any object with `__arrow_c_stream__`.
-pub(crate) fn import_stream(object: &Bound<'_, PyAny>) -> PyResult<RecordBatchStreamReader> {
-    let capsule = object.call_method0("__arrow_c_stream__")?;
-    let raw = pointer(&capsule, STREAM)?.cast::<FFI_ArrowArrayStream>();
-    // SAFETY: the name says what the pointer is; the stream is moved out and left released.
-    unsafe { RecordBatchStreamReader::from_raw(raw.as_ptr()) }.map_err(arrow_error)
-}
-
 /// A schema as the capsule of `__arrow_c_schema__`.
 pub(crate) fn export_schema<'py>(py: Python<'py>, schema: &Schema) -> PyResult<Bound<'py, PyCapsule>> {
     let raw = FFI_ArrowSchema::try_from(schema).map_err(arrow_error)?;
     PyCapsule::new_with_value(py, raw, SCHEMA)
-}
-
-/// A record batch as the two capsules of `__arrow_c_array__`.
-pub(crate) fn export_batch<'py>(
-    py: Python<'py>,
-    batch: &RecordBatch,
-) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
-    let array = StructArray::from(batch.clone());
-    let (array, _) = to_ffi(&array.to_data()).map_err(arrow_error)?;
-    let array = PyCapsule::new_with_value(py, array, ARRAY)?;
-    Ok((export_schema(py, &batch.schema())?, array))
 }
 
 /// Rows (a struct array) and their schema as the two capsules of `__arrow_c_array__`.
@@ -107,12 +72,4 @@ pub(crate) fn export_array<'py>(
     let (array, schema) = to_ffi(data).map_err(arrow_error)?;
     let schema = PyCapsule::new_with_value(py, schema, SCHEMA)?;
     Ok((schema, PyCapsule::new_with_value(py, array, ARRAY)?))
-}
-
-/// A reader of batches as the capsule of `__arrow_c_stream__`.
-pub(crate) fn export_stream<'py>(
-    py: Python<'py>,
-    reader: Box<dyn RecordBatchReader + Send>,
-) -> PyResult<Bound<'py, PyCapsule>> {
-    PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), STREAM)
 }

@@ -117,7 +117,8 @@ def _bad_frames(documents: Documents) -> dict[int, str]:
 def _record_batch(columns: list[Column], schema: pa.Schema, rows: int) -> pa.RecordBatch:
     if columns:
         return pa.RecordBatch.from_arrays([array for array, _ in columns], schema=schema)
-    return pa.RecordBatch.from_struct_array(struct([], pa.struct([]), rows, None))
+    empty = pa.RecordBatch.from_struct_array(struct([], pa.struct([]), rows, None))
+    return empty.replace_schema_metadata(schema.metadata)
 
 
 def _fields(spans: Spans, place: Place, known: list[pa.Field], shape: Shape) -> list[Column]:

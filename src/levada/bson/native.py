@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from levada.batches import Rejected
+from levada.bson import decode, native_decode, native_encode, reply
 from levada.bson.documents import Documents
-from levada.bson.reply import Reply
+from levada.bson.encode import encode as encode_by_reference
 from levada.errors import ConfigError
 
 #: The environment variable that overrides the choice.
@@ -88,8 +89,6 @@ class Decoder:
 
 
 def _decoder(schema: pa.Schema | None) -> _Decodes:
-    from levada.bson import decode, native_decode
-
     if codec() == "native":
         try:
             return native_decode.Decoder(schema)
@@ -111,21 +110,15 @@ def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array
     Raises:
         Fatal: a name appears twice or holds NUL, or the documents are larger than 2 GiB together.
     """
-    if codec() == "native":
-        from levada.bson.native_encode import encode as write
-    else:
-        from levada.bson.encode import encode as write
+    write = native_encode.encode if codec() == "native" else encode_by_reference
     return write(batch, omit_nulls=omit_nulls)
 
 
-def split_reply(raw: bytes) -> Reply:
+def split_reply(raw: bytes) -> reply.Reply:
     """Find the documents in a raw reply without decoding them.
 
     Raises:
         Fatal: these bytes are not the reply of a command that returns a cursor.
     """
-    if codec() == "native":
-        from levada.bson.native_decode import split_reply as split
-    else:
-        from levada.bson.reply import split_reply as split
+    split = native_decode.split_reply if codec() == "native" else reply.split_reply
     return split(raw)

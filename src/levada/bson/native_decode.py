@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 
@@ -24,6 +26,8 @@ class Decoder:
     def __init__(self, schema: pa.Schema | None = None) -> None:
         import bsonarrow
 
+        if schema is not None and not names_cross(schema):
+            raise NotImplementedError("a name holds NUL")
         self._native = bsonarrow.Decoder(schema)
 
     @property
@@ -48,6 +52,14 @@ class Decoder:
             return batch, ()
         raw = documents.take(np.array([row for row, _ in bad])).slices()
         return batch, tuple(Rejected(data, reason) for data, (_, reason) in zip(raw, bad, strict=True))
+
+
+def names_cross(fields: Iterable[pa.Field]) -> bool:
+    """Whether all names reach the native codec whole: Arrow's C interface ends a name at its first NUL."""
+    return all(
+        "\0" not in field.name and names_cross(field.type.field(at) for at in range(field.type.num_fields))
+        for field in fields
+    )
 
 
 def split_reply(raw: bytes) -> Reply:

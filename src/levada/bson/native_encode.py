@@ -15,6 +15,7 @@ import pyarrow as pa
 from levada.batches import Rejected
 from levada.bson.encode import encode as encode_by_reference
 from levada.bson.encode import encode_rows, row_text, too_large
+from levada.bson.native_decode import names_cross
 
 
 def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array, tuple[Rejected, ...]]:
@@ -27,8 +28,10 @@ def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array
     Raises:
         Fatal: a name appears twice or holds NUL, or the documents are larger than 2 GiB together.
     """
-    import bsonarrow  # type: ignore[import-not-found,unused-ignore]
+    import bsonarrow
 
+    if not names_cross(batch.schema):
+        return encode_by_reference(batch, omit_nulls=omit_nulls)
     try:
         found, refused = bsonarrow.encode(batch, omit_nulls)
     except NotImplementedError:

@@ -1,6 +1,7 @@
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
-from typing_extensions import Buffer
+#: Anything with the buffer protocol: bytes, memoryview, a NumPy array.
+_Buffer: TypeAlias = Any
 
 class _HasSchema(Protocol):
     def __arrow_c_schema__(self) -> object: ...
@@ -45,7 +46,7 @@ class Decoder:
     @property
     def schema(self) -> Schema: ...
     def decode(
-        self, buffer: Buffer, starts: Buffer, ends: Buffer
+        self, buffer: _Buffer, starts: _Buffer, ends: _Buffer
     ) -> tuple[RecordBatch, list[tuple[int, str]]]:
         """Decode the documents `buffer[start:end]`.
 
@@ -61,7 +62,7 @@ class Decoder:
             OverflowError: the documents, or the text of one column, are larger than 2 GiB together.
         """
 
-    def decode_reply(self, raw: Buffer) -> tuple[RecordBatch, list[tuple[bytes, str]], int, bytes | None]:
+    def decode_reply(self, raw: _Buffer) -> tuple[RecordBatch, list[tuple[bytes, str]], int, bytes | None]:
         """Decode the documents of the raw reply of find, aggregate or getMore.
 
         Returns:
@@ -78,7 +79,7 @@ class Profile:
     """Collects what documents hold."""
 
     def __init__(self) -> None: ...
-    def add(self, buffer: Buffer, starts: Buffer, ends: Buffer) -> None:
+    def add(self, buffer: _Buffer, starts: _Buffer, ends: _Buffer) -> None:
         """Look at the documents `buffer[start:end]`; starts and ends are int64."""
 
     def result(self) -> tuple[int, dict[str, int], tuple[Any, ...]]:
@@ -96,7 +97,7 @@ def encode(batch: _HasArray, omit_nulls: bool = False) -> tuple[Encoded, list[tu
         ValueError: the Arrow data is malformed.
     """
 
-def split_reply(raw: Buffer) -> tuple[int, bytes, bytes, bytes | None]:
+def split_reply(raw: _Buffer) -> tuple[int, bytes, bytes, bytes | None]:
     """Find the documents in the raw reply of find, aggregate or getMore.
 
     Returns:
@@ -107,7 +108,7 @@ def split_reply(raw: Buffer) -> tuple[int, bytes, bytes, bytes | None]:
         ValueError: these bytes are not such a reply.
     """
 
-def validate(data: Buffer) -> None:
+def validate(data: _Buffer) -> None:
     """Check that `data` is one sound document.
 
     Lengths, terminators, types, UTF-8 of strings and names, names that appear once, at most 200 levels.

@@ -2,8 +2,8 @@
 
 use super::decimal::{Decimal128, power};
 use super::elements::{
-    ARRAY, BINARY, BOOL, DATE, DECIMAL, DOCUMENT, DOUBLE, INT32, INT64, JAVASCRIPT, NULL,
-    OBJECT_ID, STRING, SYMBOL, TIMESTAMP, body, value_size,
+    ARRAY, BINARY, BOOL, DATE, DECIMAL, DOCUMENT, DOUBLE, INT32, INT64, JAVASCRIPT, NULL, OBJECT_ID, STRING,
+    SYMBOL, TIMESTAMP, body, value_size,
 };
 use super::extjson;
 use super::group::Group;
@@ -142,9 +142,7 @@ impl Column {
             Kind::Uuid => Values::Uuid(Bytes::new()),
             Kind::Binary(subtype) => Values::Binary(*subtype, Bytes::new()),
             Kind::Variant => Values::Variant(depth, Bytes::new()),
-            Kind::Document(members) => {
-                Values::Document(Box::new(Group::new(&members.nodes, depth + 1)))
-            }
+            Kind::Document(members) => Values::Document(Box::new(Group::new(&members.nodes, depth + 1))),
             Kind::Array(item) => {
                 let item = Self::new(item, depth + 1);
                 Values::Array(Box::new(List { offsets: vec![0], item }))

@@ -109,7 +109,7 @@ pub(crate) fn text(raw: [u8; 16]) -> Text {
             false => Text::Whole(0),
         };
     }
-    while value.coefficient % 10 == 0 {
+    while value.coefficient.is_multiple_of(10) {
         value.coefficient /= 10;
         value.exponent += 1;
     }

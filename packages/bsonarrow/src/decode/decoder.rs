@@ -57,11 +57,7 @@ impl Decoder {
     }
 
     /// Decodes the documents `buffer[start:end]`.
-    pub(crate) fn decode(
-        &mut self,
-        buffer: &[u8],
-        documents: &[(i64, i64)],
-    ) -> Result<Decoded, Failure> {
+    pub(crate) fn decode(&mut self, buffer: &[u8], documents: &[(i64, i64)]) -> Result<Decoded, Failure> {
         if large(documents) {
             return Err(Failure::TooLarge);
         }
@@ -72,11 +68,7 @@ impl Decoder {
         }
     }
 
-    fn decode_again(
-        &mut self,
-        buffer: &[u8],
-        documents: &[(i64, i64)],
-    ) -> Result<Decoded, Failure> {
+    fn decode_again(&mut self, buffer: &[u8], documents: &[(i64, i64)]) -> Result<Decoded, Failure> {
         let mut sound = Vec::with_capacity(documents.len());
         let mut rejected = Vec::new();
         for (at, &(start, end)) in documents.iter().enumerate() {

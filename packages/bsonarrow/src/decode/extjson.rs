@@ -8,9 +8,9 @@
 
 use super::decimal::{self, Text};
 use super::elements::{
-    ARRAY, BINARY, BOOL, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, Elements, INT32, INT64,
-    JAVASCRIPT, MAX_KEY, MIN_KEY, NULL, OBJECT_ID, POINTER, REGEX, SCOPED, STRING, SYMBOL,
-    TIMESTAMP, UNDEFINED, body, int32, int64,
+    ARRAY, BINARY, BOOL, DATE, DECIMAL, DOCUMENT, DOUBLE, Element, Elements, INT32, INT64, JAVASCRIPT,
+    MAX_KEY, MIN_KEY, NULL, OBJECT_ID, POINTER, REGEX, SCOPED, STRING, SYMBOL, TIMESTAMP, UNDEFINED, body,
+    int32, int64,
 };
 use super::hex;
 use super::reason::{MAX_DEPTH, Malformed};
@@ -38,12 +38,7 @@ const RESERVED: [&[u8]; 17] = [
 ];
 
 /// Appends the text of a value that stands inside a document of level `depth`.
-pub(crate) fn write(
-    out: &mut Vec<u8>,
-    tag: u8,
-    value: &[u8],
-    depth: usize,
-) -> Result<(), Malformed> {
+pub(crate) fn write(out: &mut Vec<u8>, tag: u8, value: &[u8], depth: usize) -> Result<(), Malformed> {
     match tag {
         DOCUMENT => document(out, value, depth + 1)?,
         ARRAY => array(out, value, depth + 1)?,
@@ -207,8 +202,7 @@ fn document(out: &mut Vec<u8>, value: &[u8], depth: usize) -> Result<(), Malform
     if members.windows(2).any(|pair| pair[0].name == pair[1].name) {
         return Err(Malformed::NameTwice);
     }
-    let literal =
-        members.iter().any(|one| one.tag != NULL && RESERVED.contains(&one.name));
+    let literal = members.iter().any(|one| one.tag != NULL && RESERVED.contains(&one.name));
     push(out, if literal { r#"{"$literal":{"# } else { "{" });
     let before = out.len();
     for one in members {

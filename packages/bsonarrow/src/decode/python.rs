@@ -138,17 +138,12 @@ impl Decoder {
         let bytes = Bytes::of(buffer)?;
         let documents: Vec<_> = starts.into_iter().zip(ends).collect();
         let decoded = self.run(py, bytes.as_slice(), &documents)?;
-        let rejected =
-            decoded.rejected.iter().map(|(at, reason)| (*at, reason.to_string())).collect();
+        let rejected = decoded.rejected.iter().map(|(at, reason)| (*at, reason.to_string())).collect();
         Ok((RecordBatch::from(decoded), rejected))
     }
 
     /// Rows, rejected documents (bytes and reason), cursor id, resume token.
-    fn decode_reply<'py>(
-        &mut self,
-        py: Python<'py>,
-        raw: &Bound<'py, PyAny>,
-    ) -> PyResult<DecodedReply<'py>> {
+    fn decode_reply<'py>(&mut self, py: Python<'py>, raw: &Bound<'py, PyAny>) -> PyResult<DecodedReply<'py>> {
         let bytes = Bytes::of(raw)?;
         let bytes = bytes.as_slice();
         let reply = reply::split(bytes).map_err(PyValueError::new_err)?;
@@ -163,8 +158,7 @@ impl Decoder {
     }
 }
 
-type DecodedReply<'py> =
-    (RecordBatch, Vec<(Bound<'py, PyBytes>, String)>, i64, Option<Bound<'py, PyBytes>>);
+type DecodedReply<'py> = (RecordBatch, Vec<(Bound<'py, PyBytes>, String)>, i64, Option<Bound<'py, PyBytes>>);
 
 impl Decoder {
     fn run(&mut self, py: Python<'_>, buffer: &[u8], documents: &[(i64, i64)]) -> PyResult<Decoded> {
@@ -197,8 +191,7 @@ fn split_reply<'py>(py: Python<'py>, raw: &Bound<'py, PyAny>) -> PyResult<Split<
     let bytes = Bytes::of(raw)?;
     let reply = guarded(|| reply::split(bytes.as_slice()))?.map_err(PyValueError::new_err)?;
     let numbers = |part: fn(&(i64, i64)) -> i64| {
-        let bytes: Vec<u8> =
-            reply.documents.iter().flat_map(|pair| part(pair).to_ne_bytes()).collect();
+        let bytes: Vec<u8> = reply.documents.iter().flat_map(|pair| part(pair).to_ne_bytes()).collect();
         PyBytes::new(py, &bytes)
     };
     let token = reply.resume_token.map(|token| PyBytes::new(py, token));

@@ -180,16 +180,11 @@ impl Kind {
             Self::Decimal(_, scale) => DataType::Decimal128(PRECISION as u8, *scale as i8),
             Self::Date => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
             Self::Binary(_) => DataType::Binary,
-            Self::Document(members) => {
-                DataType::Struct(members.nodes.iter().map(Node::field).collect())
-            }
+            Self::Document(members) => DataType::Struct(members.nodes.iter().map(Node::field).collect()),
             Self::Array(item) => DataType::List(item.field()),
-            Self::String
-            | Self::ObjectId
-            | Self::Uuid
-            | Self::JavaScript
-            | Self::Symbol
-            | Self::Variant => DataType::Utf8,
+            Self::String | Self::ObjectId | Self::Uuid | Self::JavaScript | Self::Symbol | Self::Variant => {
+                DataType::Utf8
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::elements::{
-    ARRAY, BINARY, DOCUMENT, Element, Elements, JAVASCRIPT, POINTER, REGEX, SCOPED, STRING, SYMBOL,
-    body, find_nul, int32, value_size,
+    ARRAY, BINARY, DOCUMENT, Element, Elements, JAVASCRIPT, POINTER, REGEX, SCOPED, STRING, SYMBOL, body,
+    find_nul, int32, value_size,
 };
 use super::reason::{MAX_DEPTH, Malformed};
 

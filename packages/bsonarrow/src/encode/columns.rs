@@ -33,6 +33,7 @@ pub(super) struct Member {
 
 pub(super) struct Column {
     pub(super) tag: u8,
+    pub(super) rows: usize,
     pub(super) nulls: Option<NullBuffer>,
     pub(super) values: Values,
 }
@@ -158,7 +159,7 @@ fn column(array: &ArrayRef, field: &Field) -> Result<Column, Unsupported> {
         _ => return unsupported(field),
     };
     let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
-    Ok(Column { tag, nulls, values })
+    Ok(Column { tag, rows: array.len(), nulls, values })
 }
 
 fn unsupported<T>(field: &Field) -> Result<T, Unsupported> {

@@ -147,6 +147,9 @@ impl Writer {
     }
 
     fn array(&mut self, range: std::ops::Range<usize>, items: &Column) -> Written {
+        if range.end > items.rows {
+            return Err(Stop::Malformed);
+        }
         let start = self.open();
         for (place, row) in range.enumerate() {
             let at = self.out.len();
