@@ -82,8 +82,23 @@ def test_refuses_an_array_that_is_no_batch():
         alone(pa.array([1]))
 
 
-def test_a_column_whose_offsets_are_wrong_is_an_error_and_no_crash():
-    offsets = pa.py_buffer(bytes.fromhex("00000000 ffffff7f 02000000"))
-    column = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"ab")])
+OFFSETS = pa.py_buffer(bytes.fromhex("00000000 ffffff7f 02000000"))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.Array.from_buffers(pa.string(), 2, [None, OFFSETS, pa.py_buffer(b"ab")]),
+        pa.Array.from_buffers(
+            pa.list_(pa.int32()), 2, [None, OFFSETS], children=[pa.array([1, 2], pa.int32())]
+        ),
+        pa.Array.from_buffers(
+            pa.list_(pa.struct([])), 2, [None, OFFSETS], children=[pa.array([{}, {}], pa.struct([]))]
+        ),
+        pa.Array.from_buffers(pa.list_(pa.null()), 2, [None, OFFSETS], children=[pa.nulls(2)]),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_column_whose_offsets_are_wrong_is_an_error_and_no_crash(column):
     with pytest.raises(ValueError, match="offset"):
         alone(pa.record_batch({"f": column}))

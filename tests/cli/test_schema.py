@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import find_spec
@@ -16,6 +18,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from deltalake import write_deltalake
+from pydantic import SecretStr
 from pymongo import MongoClient
 
 from levada.bson import Documents
@@ -23,7 +26,7 @@ from levada.bson.paths import paths_of
 from levada.bson.profile import Profile
 from levada.cli.look import Asked, Look
 from levada.cli.profile_text import show
-from levada.connectors.base import Table
+from levada.connectors.base import Query, Source, Table
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 
 from .conftest import Levada
@@ -112,6 +115,32 @@ def test_a_sample_of_more_than_there_is_says_all_and_that_a_condition_chose(
     levada: Levada, orders: str
 ) -> None:
     assert "all 120 documents that match" in levada("schema", orders, "--where", "status = 'open'").out
+
+
+class Without:
+    """A connection to a server that lacks an aggregation stage."""
+
+    kind = "mongodb"
+
+    def __init__(self, connection: MongoConnection, stage: str) -> None:
+        self._connection, self._stage = connection, stage
+
+    def source(self, table: Table, query: Query) -> Source:
+        source = self._connection.source(table, query)
+        if any(self._stage in stage for stage in query.pipeline):
+            return self._connection.source(table, replace(query, pipeline=[{"$noSuchStage": {}}]))
+        return source
+
+
+def test_the_first_documents_are_the_sample_where_the_server_draws_none(
+    mongod: str, database: str, orders: str
+) -> None:
+    settings = MongoSettings(uri=SecretStr(mongod), database=database)
+    with closing(MongoConnection("m", settings, Path())) as connection:
+        server: Any = Without(connection, "$sample")
+        look = Look(server, Table("m", "orders"), Asked(7, None, {}), lambda rows, size: None)
+        found = look.profile().result()
+    assert (found.documents, look.way, look.total) == (7, "first", ROWS)
 
 
 def test_a_narrow_line_drops_the_examples_first(levada: Levada, orders: str, capsys: Any) -> None:
