@@ -99,7 +99,7 @@ class Delivery:
         writer: Any = self.sink.open(self.write)
         if getattr(writer, "complete", False):
             writer.abort()
-            return Delivered(Written(), start, note="it had been committed before it was stopped")
+            return Delivered(Written(), start, note="this copy had been committed before; to copy once more, leave out --resume")
         if hasattr(writer, "timings"):
             writer.timings = self._context.timings
         rows, rejected = getattr(writer, "taken_up", (0, 0))

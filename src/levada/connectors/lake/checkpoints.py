@@ -28,7 +28,7 @@ import pyarrow as pa
 from levada.connectors.lake.beside import SCHEMA_APP, Beside, new_nonce, referred
 from levada.connectors.lake.datafile import DataFile
 from levada.connectors.spool import alive
-from levada.errors import ConfigError, Fatal
+from levada.errors import Fatal
 from levada.positions import Position
 
 FORMAT = 1
@@ -76,21 +76,14 @@ class Checkpoints:
     def take_up(self) -> None:
         """Hold what a killed copy left, the most of it where several did.
 
-        `complete` is set where all that is left of it is to say so: it was killed after its commit.
+        `complete` is set where nothing is left to do: it was committed before it was killed.
 
         Raises:
-            ConfigError: a copy of the same has ended.
             Fatal: one is under way, or a newer version wrote the checkpoints.
         """
         numbers = list(self._attempts())
         found = {number: self._read(number) for number in numbers if number != self._committed}
         if self._committed is not None and not found:
-            if not numbers:
-                raise ConfigError(
-                    "there is nothing to resume: this copy has ended",
-                    where=self._beside.uri,
-                    hint="leave out --resume to copy everything once more",
-                )
             self.complete = True
             self._beside.remove(self._file(self._committed))
         if found:
