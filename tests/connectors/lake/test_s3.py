@@ -17,7 +17,7 @@ from levada.errors import Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
 from levada.windows import Window
 
-from ...s3 import S3
+from ...s3 import S3  # noqa: TID252
 
 TABLE = Table("far", "sales/items", key=("k",), time="t", partition_by=("day(t)",))
 START = datetime(2026, 11, 23, tzinfo=UTC)

@@ -71,6 +71,8 @@ class CsvReader:
                 names: list[str] = _open(stream, self._source, None, BLOCK, None).schema.names
             except pa.ArrowInvalid:  # a header and nothing else, or nothing at all
                 names = self._only_line()
+            except (OSError, UnicodeError) as error:
+                raise self._source.unreadable(error) from error
         twins = [name for name, times in Counter(names).items() if times > 1]
         if twins:
             raise ConfigError(
@@ -89,20 +91,41 @@ class CsvReader:
     def _texts(self) -> Iterator[tuple[pa.RecordBatch, _Split]]:
         """The file's cells as text."""
         block, done = BLOCK, 0
+        told: set[str] = set()
         while True:
             splitter = _Splitter(self._source, self._names, done)
             try:
                 for table, split in splitter.run(block):
                     done += len(table)
+                    split.rejected = [each for each in split.rejected if each.reason not in told]
+                    told.update(each.reason for each in split.rejected)
                     yield table, split
             except pa.ArrowInvalid as error:
                 if "straddling" not in str(error) or block >= _LARGEST_BLOCK:
                     raise self._source.unreadable(error) from error
                 block *= 4
-            except UnicodeError as error:
+            except (OSError, UnicodeError) as error:
                 raise self._source.unreadable(error) from error
             else:
                 return
+
+
+class _Counted:
+    """A stream that counts the quotes that pass."""
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._stream = stream
+        self.quotes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        block: bytes = self._stream.read(size)
+        self.quotes += block.count(b'"')
+        return block
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class _Split:
@@ -127,19 +150,37 @@ class _Splitter:
         self._line = 2 + sum(name.count("\n") for name in names)
 
     def run(self, block: int) -> Iterator[tuple[pa.RecordBatch, _Split]]:
-        if not self._names:
+        if not self._names or not self._has_rows():
             return
         with self._source.stream() as stream:
-            if not self._has_rows():
-                return
-            for batch in _open(stream, self._source, self._names, block, self._set_aside):
-                split = self._located(batch)
-                table, undecodable = self._decoded(batch, split)
-                skipped, self._done = min(self._done, len(table)), max(0, self._done - len(table))
-                if skipped < len(table) or not skipped:
-                    split.lines = split.lines[skipped:]
-                    split.rejected += undecodable
-                    yield table.slice(skipped), split
+            counted = _Counted(stream)
+            last: tuple[pa.RecordBatch, _Split] | None = None
+            for found in self._batches(counted, block):
+                if last is not None:
+                    yield last
+                last = found
+            if last is not None:
+                yield self._closed(*last) if counted.quotes % 2 else last
+
+    def _batches(self, stream: Any, block: int) -> Iterator[tuple[pa.RecordBatch, _Split]]:
+        for batch in _open(stream, self._source, self._names, block, self._set_aside):
+            split = self._located(batch)
+            table, undecodable = self._decoded(batch, split)
+            skipped, self._done = min(self._done, len(table)), max(0, self._done - len(table))
+            if skipped < len(table) or not skipped:
+                split.lines = split.lines[skipped:]
+                split.rejected += undecodable
+                yield table.slice(skipped), split
+
+    def _closed(self, table: pa.RecordBatch, split: _Split) -> tuple[pa.RecordBatch, _Split]:
+        """Without the last row where it swallowed the lines behind a quote that nothing closes."""
+        values = [] if not len(table) else [column[-1].as_py() or "" for column in table.columns]
+        if not any("\n" in value for value in values):
+            return table, split
+        raw = self._source.form.settings.delimiter.join(values).encode()
+        split.rejected.append(self._source.rejected(raw, int(split.lines[-1]), "a quote is never closed"))
+        split.lines = split.lines[:-1]
+        return table.slice(0, len(table) - 1), split
 
     def _has_rows(self) -> bool:
         try:

@@ -55,16 +55,24 @@ def store_errors(where: str, options: Mapping[str, str]) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _translate(str(error), where, options) from None
+        told = known_fault(str(error), where, options)
+        hint = "check `path` and storage_options"
+        raise told or Fatal(f"the store: {shown(str(error), options)}", where=where, hint=hint) from None
 
 
-def _translate(text: str, where: str, options: Mapping[str, str]) -> LevadaError:
-    head, _, answer = " ".join(_COLOUR.sub("", text).replace("↳", ":").split()).partition("<?xml")
-    shown = " ".join([head, *(found[1] for found in _TOLD.finditer(answer))])
-    for name, value in options.items():
-        if len(value) >= _SHORTEST and _SECRET.search(name):
-            shown = shown.replace(value, "***")
+def known_fault(text: str, where: str, options: Mapping[str, str]) -> LevadaError | None:
+    """What a store's answer means; None where it is not known."""
     for part, kind, hint in _MEANINGS:
         if part in text:
-            return kind(f"the store refused: {shown}", where=where, hint=hint)
-    return Fatal(f"the store: {shown}", where=where, hint="check `path` and storage_options")
+            return kind(f"the store refused: {shown(text, options)}", where=where, hint=hint)
+    return None
+
+
+def shown(text: str, options: Mapping[str, str]) -> str:
+    """A store's answer in one line, without what the options keep secret."""
+    head, _, answer = " ".join(_COLOUR.sub("", text).replace("↳", ":").split()).partition("<?xml")
+    told = " ".join([head, *(found[1] for found in _TOLD.finditer(answer))])
+    for name, value in options.items():
+        if len(value) >= _SHORTEST and _SECRET.search(name):
+            told = told.replace(value, "***")
+    return told

@@ -21,7 +21,7 @@ from levada.connectors.files.hollow import hollow, restored
 from levada.connectors.files.kinds import textual
 from levada.connectors.files.stores import Entry, Store
 from levada.connectors.files.variants import exact, loads
-from levada.errors import Fatal
+from levada.errors import Fatal, LevadaError
 from levada.types import widen
 
 BLOCK = 4 * 1024 * 1024
@@ -96,8 +96,10 @@ class Source:
     def rejected(self, raw: bytes, number: int, why: object) -> Rejected:
         return Rejected(raw, f"{self.entry.path}, line {number}: {why}")
 
-    def unreadable(self, error: Exception) -> Fatal:
-        return Fatal(
+    def unreadable(self, error: Exception) -> LevadaError:
+        """The error of a file that can't be read to its end."""
+        known = self.store.fault(self.entry.path, error)
+        return known or Fatal(
             f"can't read the file: {error}",
             where=self.where,
             hint="check its compression, and `encoding:` of the connection",
@@ -123,9 +125,15 @@ class ParquetReader:
             schema = self._logical(file.schema_arrow)
             fields = [schema.field(name) for name in columns]
             wanted = pa.schema(fields, metadata=schema.metadata)
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
+            for batch in self._batches(file, columns):
                 found = [restored(batch.column(field.name), field) for field in fields]
                 yield _batch(found, wanted, len(batch)), ()
+
+    def _batches(self, file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from file.iter_batches(batch_size=_ROWS, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise self._source.unreadable(error) from error
 
     def count(self) -> int:
         with self._open() as file:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.fs
 
-from levada.connectors.files.faults import local_errors, store_errors
+from levada.connectors.files.faults import known_fault, local_errors, store_errors
+from levada.errors import LevadaError
 
 
 class Entry(NamedTuple):
@@ -64,6 +65,10 @@ class Store(Protocol):
     def put(self, path: str, content: bytes) -> None: ...
 
     def remove(self, path: str) -> None: ...
+
+    def fault(self, path: str, error: Exception) -> LevadaError | None:
+        """What an error in the middle of reading says of the store; None where it is the file's."""
+        ...
 
 
 def store_of(root: str, options: dict[str, str], remote: bool) -> Store:
@@ -125,6 +130,9 @@ class LocalStore:
     def remove(self, path: str) -> None:
         with local_errors(self._where(path)):
             (self._root / path).unlink(missing_ok=True)
+
+    def fault(self, _path: str, _error: Exception) -> None:
+        return None
 
     def _where(self, path: str) -> str:
         return str(self._root / path)
@@ -224,6 +232,9 @@ class ObjectStore:
     def remove(self, path: str) -> None:
         with self._errors(path):
             self._handler.delete_file(path)
+
+    def fault(self, path: str, error: Exception) -> LevadaError | None:
+        return known_fault(str(error), f"{self.root}/{path}", self._options)
 
     def _errors(self, path: str) -> Any:
         return store_errors(f"{self.root}/{path}", self._options)
