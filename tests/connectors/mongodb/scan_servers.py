@@ -34,7 +34,7 @@ def until(condition: Callable[[], Any], seconds: float = 40.0) -> None:
 
 
 class Mongod:
-    """A mongod, member of a replica set unless `alone`, that can be killed and started again on the same data."""
+    """A mongod, in a replica set unless `alone`, that can be killed and started again on the same data."""
 
     def __init__(
         self, folder: Path, *options: str, scheme: dict[str, Any] | None = None, alone: bool = False

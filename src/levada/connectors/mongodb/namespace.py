@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import Binary
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 _UNAUTHORIZED = 13
 _TOKENS_SINCE = 9  # wire version of MongoDB 4.4
@@ -25,6 +25,8 @@ class Facts:
         node: host:port of the server by its own word; empty for a standalone server and a mongos.
         file: the storage engine's name of the collection on this node. It survives restarts; another node, a
             resync, a restored backup or a collection made anew have another one.
+        life: for how long record numbers hold on this node. A member of a replica set that is restarted, or
+            rolls back, replays its latest writes and numbers their records anew; a standalone server does not.
         uuid: of the collection, the same on all nodes.
         clustered, capped: as created.
         router: whether a mongos answers.
@@ -36,6 +38,7 @@ class Facts:
     kind: str
     node: str = ""
     file: str | None = None
+    life: str = ""
     uuid: str | None = None
     clustered: bool = False
     capped: bool = False
@@ -53,8 +56,13 @@ class Facts:
         )
 
     def same(self, other: Facts) -> bool:
-        """Whether both are the same files of the same collection."""
-        return (self.node, self.file, self.uuid) == (other.node, other.file, other.uuid)
+        """Whether both are the same records of the same collection."""
+        return (self.numbering, self.uuid) == (other.numbering, other.uuid)
+
+    @property
+    def numbering(self) -> tuple[str, str | None, str]:
+        """Equal where a record has the same number."""
+        return self.node, self.file, self.life
 
     def only_this(self) -> dict[str, Any]:
         """Makes a command fail on another collection of the same name."""
@@ -64,11 +72,18 @@ class Facts:
 
 
 def look(client: MongoClient[Any], database: str, collection: str) -> Facts:
-    """Ask one server; `client` must lead to that one alone."""
+    """Ask one server; `client` must lead to that one alone.
+
+    Raises:
+        AutoReconnect: it can't be read at present.
+    """
     preference = client.read_preference
     hello = client.admin.command("hello", read_preference=preference)
+    if not any((hello.get("isWritablePrimary"), hello.get("secondary"), hello.get("msg") == "isdbgrid")):
+        raise AutoReconnect("the server is starting up, or recovering")
     server: dict[str, Any] = {
         "node": hello.get("me", ""),
+        "life": _life(client, hello),
         "router": hello.get("msg") == "isdbgrid",
         "replica_set": "setName" in hello,
         "wire": hello["maxWireVersion"],
@@ -93,6 +108,19 @@ def look(client: MongoClient[Any], database: str, collection: str) -> Facts:
         clustered=bool(options.get("clusteredIndex")),
         capped=bool(options.get("capped")),
     )
+
+
+def _life(client: MongoClient[Any], hello: Mapping[str, Any]) -> str:
+    version = hello.get("topologyVersion")
+    if version is None or "setName" not in hello:
+        return ""
+    try:
+        rollbacks = client.admin.command("replSetGetRBID", read_preference=client.read_preference)["rbid"]
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        rollbacks = f"at change {version['counter']}"  # a rollback changes the member's state too
+    return f"{version['processId']} {rollbacks}"
 
 
 def _entry(client: MongoClient[Any], database: str, collection: str) -> Mapping[str, Any] | None:

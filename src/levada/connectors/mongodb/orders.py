@@ -2,7 +2,7 @@
 
 | Order | goes on by | where |
 |---|---|---|
-| natural | the server's resume token, a record number | the same files of the same node |
+| natural | the server's resume token, a record number | the same node, while it runs |
 | id | `_id` greater than the last one, over all BSON types | any node |
 | whole | nothing: it can only begin again | any node, while nothing was handed on |
 
@@ -105,7 +105,8 @@ class Natural:
         self._token = bson.encode(token) if token else None
 
     def mark(self) -> dict[str, Any]:
-        where = {"node": self.facts.node, "file": self.facts.file, "uuid": self.facts.uuid}
+        facts = self.facts
+        where = {"node": facts.node, "file": facts.file, "life": facts.life, "uuid": facts.uuid}
         token = base64.b64encode(self._token).decode() if self._token else None
         return {"format": FORMAT, "kind": "natural", **where, "token": token}
 
@@ -178,10 +179,10 @@ def restored(mark: Mapping[str, Any], find: Command, now: Facts) -> Natural | By
     if mark["kind"] == "id":
         keys = (None if mark[name] is None else identity.parsed(mark[name]) for name in ("from", "to", "id"))
         return ById(find, now, *keys)
-    if (mark["node"], mark["file"]) != (now.node, now.file):
+    if (mark["node"], mark["file"], mark["life"]) != now.numbering:
         raise ScanLost(
-            f"the position counts the records of {mark['node'] or 'another server'}, but the files of "
-            f"{now.node or 'this server'} are others",
+            f"the position counts the records of {mark['node'] or 'another server'}, and "
+            f"{now.node or 'this server'} has other files, or was restarted or rolled back since then",
             hint="read from the beginning; `order: id` can go on at any server",
         )
     return Natural(find, now, base64.b64decode(mark["token"]) if mark["token"] else None)
@@ -194,6 +195,6 @@ def refuse_another(then: Facts, now: Facts, *, any_node: bool = False) -> None:
     raise Retriable(
         "the collection was dropped or replaced while it was read"
         if then.uuid != now.uuid
-        else "the files of the server were replaced while they were read",
-        hint="the step is tried again from its beginning",
+        else "the server was restarted or rolled back meanwhile, which numbers its latest records anew",
+        hint="the step is tried again from its beginning; `order: id` goes on instead",
     )

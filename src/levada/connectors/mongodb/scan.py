@@ -17,6 +17,7 @@ from levada.connectors.mongodb import times
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.identity import without_id
 from levada.connectors.mongodb.namespace import look
+from levada.connectors.mongodb.scanlane import patiently
 from levada.connectors.mongodb.scanning import SNAPSHOT_TOO_OLD, Scan, marks_of, too_old
 from levada.connectors.mongodb.shelf import Read, read_ahead
 from levada.errors import ConfigError, LevadaError, Retriable
@@ -58,7 +59,9 @@ class MongoSource:
         command = self.command(collection, window, after if tracked else None)
         with translated(where), located(where):
             scan = Scan(self._connection, self.query, (database, collection), self.timings)
-            lanes = scan.resumed(command, marks) if marks else scan.begun(command, tracked=tracked)
+            lanes = patiently(
+                lambda: scan.resumed(command, marks) if marks else scan.begun(command, tracked=tracked)
+            )
         with closing(read_ahead(lanes, self.timings)) as reads:
             located_reads = _located(reads, where, consistent=self.query.consistent)
             if tracked and not self.query.pipeline:

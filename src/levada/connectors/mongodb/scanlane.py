@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from levada.connectors.mongodb.faults import retriable
 from levada.connectors.mongodb.namespace import Facts, look
@@ -27,7 +30,26 @@ _FINAL = frozenset({50, 239})  # MaxTimeMSExpired, SnapshotTooOld
 #: The cursor is gone, the data is not: CappedPositionLost, QueryPlanKilled.
 _LOST = frozenset({136, 175})
 
+T = TypeVar("T")
 Client = MongoClient[dict[str, object]]
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait before the next try."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Call until it succeeds, as often as a lane would try; finding a server has a limit of its own."""
+    for failures in itertools.count(1):
+        try:
+            return call()
+        except PyMongoError as error:
+            lost = isinstance(error, ServerSelectionTimeoutError)
+            if lost or failures > ATTEMPTS or not retriable(error):
+                raise
+            time.sleep(pause(failures))
+    raise AssertionError
 
 
 @dataclass(frozen=True)
@@ -85,7 +107,7 @@ class ScanLane:
             try:
                 yield from self._read(stop)
             except PyMongoError as error:
-                if not self._goes_on(error) or stop.wait(self._pause()):
+                if not self._goes_on(error) or stop.wait(pause(self._failures)):
                     raise
             else:
                 return
@@ -130,9 +152,6 @@ class ScanLane:
             return False
         self._behind = self._behind or code == RECORD_GONE
         return self._behind or code in _LOST or retriable(error)
-
-    def _pause(self) -> float:
-        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._failures - 1))
 
     def _rows(self) -> int:
         limit = self._manner.pace.rows

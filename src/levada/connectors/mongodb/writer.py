@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
@@ -34,6 +35,7 @@ from levada.connectors.mongodb.upsert import Upserter
 from levada.connectors.screening import outside_window, set_aside
 from levada.errors import LevadaError
 from levada.positions import Position
+from levada.types.names import Renaming, originals
 
 
 class MongoWriter:
@@ -45,6 +47,7 @@ class MongoWriter:
         self._where = str(claim.target)
         self._numbering = Numbering() if self._write.mode is Mode.APPEND else None
         self._rows = Rows(self._numbering, claim.tag)
+        self._renaming = Renaming(originals)
         self._rejected: list[Rejected] = []
         self._held: list[bytes] | None = []  # None once rows are streamed
         self._held_bytes = 0
@@ -56,11 +59,12 @@ class MongoWriter:
         self._lanes: Lanes | None = None
 
     def write(self, batch: Batch) -> None:
-        """Take a batch; it is stored later.
+        """Take a batch; it is stored later, by the original names of its fields.
 
         Raises:
             Fenced: another writer has taken over.
         """
+        batch = batch if batch.canonical else replace(batch, data=self._renaming.of(batch.data))
         documents, rejected = self._rows.of(self._inside_window(batch))
         self._rejected += rejected
         documents = self._acceptable(documents)
