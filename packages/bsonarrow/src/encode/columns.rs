@@ -78,6 +78,15 @@ impl Edges {
     }
 }
 
+impl Edges {
+    /// From the beginning of the first row to the end of the last; 0 where that is no range.
+    fn span(&self, rows: usize) -> usize {
+        let start = self.range(0).map_or(0, |first| first.start);
+        let end = rows.checked_sub(1).and_then(|last| self.range(last)).map_or(0, |last| last.end);
+        end.saturating_sub(start)
+    }
+}
+
 /// Texts or bytes of any length.
 pub(super) struct Pieces {
     edges: Edges,
@@ -89,6 +98,17 @@ impl Pieces {
     pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
         self.data.get(self.edges.range(row)?)
     }
+}
+
+/// A size that these columns' documents have together at least, seen from the texts alone.
+pub(super) fn least_size(members: &Members) -> usize {
+    let spans = members.iter().map(|member| match &member.column {
+        Column { nulls: None, rows, values: Values::Text(pieces) | Values::Binary(pieces, _), .. } => {
+            pieces.edges.span(*rows)
+        }
+        _ => 0,
+    });
+    spans.fold(0, usize::saturating_add)
 }
 
 /// Prepare the columns of documents.

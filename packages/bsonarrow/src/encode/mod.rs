@@ -19,7 +19,7 @@ use pyo3::types::PyCapsule;
 
 use crate::capsule::{export_array, import_array};
 use crate::decode::guarded;
-use columns::{Members, Unsupported, members};
+use columns::{Members, Unsupported, least_size, members};
 use write::{Stop, Writer};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -106,6 +106,9 @@ fn encode_rows(mut data: ArrayData, field: &Field, omit_nulls: bool) -> Result<D
         return collect(vec![0], Vec::new(), Vec::new());
     }
     let columns = members(rows.columns(), fields).map_err(Failed::Unsupported)?;
+    if i32::try_from(least_size(&columns)).is_err() {
+        return Err(Failed::TooLarge); // before gigabytes are written
+    }
     write_rows(&columns, rows.len(), omit_nulls)
 }
 
