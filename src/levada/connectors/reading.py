@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ from levada.connectors.sqltext import watermark
 from levada.errors import ConfigError, Fatal
 from levada.positions import Position
 from levada.types.layout import from_stored
+from levada.types.names import stored_name
 
 #: Options of every DuckDB connection: nothing is fetched from the network behind the user's back.
 #: Nor does a table that is missing become the Python variable of its name in the calling code.
@@ -40,16 +42,39 @@ def refuse_mongodb(query: Query, where: str) -> None:
 def projected(schema: pa.Schema, columns: Sequence[str], where: str) -> pa.Schema:
     """The wanted columns in the wanted order; all of them where none are named.
 
+    Args:
+        columns: by the names they have here, or by their original ones.
+
     Raises:
-        ConfigError: there is no such column.
+        ConfigError: there is no such column, or a name can mean two.
     """
     if not columns:
         return schema
+    columns = [named(schema, name, where) for name in columns]
     absent = [name for name in columns if name not in schema.names]
     if absent:
         known = ", ".join(schema.names)
         raise ConfigError(f"there is no column {absent[0]!r}", where=where, hint=f"the columns are {known}")
     return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+
+
+def named(schema: pa.Schema, name: str, where: str) -> str:
+    """The name that a column has here, given that one or its original one.
+
+    Raises:
+        ConfigError: it can mean two.
+    """
+    try:
+        return stored_name(schema, name)
+    except ConfigError as error:
+        raise error.located(where) from error
+
+
+def timed(table: Table, schema: pa.Schema) -> Table:
+    """The table with its time column as a schema names it."""
+    if table.time is None:
+        return table
+    return replace(table, time=named(schema, table.time, str(table)))
 
 
 def time_column(table: Table, schema: pa.Schema) -> str:
@@ -60,8 +85,8 @@ def time_column(table: Table, schema: pa.Schema) -> str:
     """
     if table.time is None:
         raise ConfigError("a window needs a time column", where=str(table), hint="set `time:` of the table")
-    projected(schema, (table.time,), str(table))
-    return table.time
+    name: str = projected(schema, (table.time,), str(table)).names[0]
+    return name
 
 
 def named_in(condition: str, columns: Sequence[str], where: str) -> set[str]:
@@ -140,13 +165,13 @@ class Watermark:
     """
 
     def __init__(self, column: str | None) -> None:
-        self._column = column
+        self.column = column
         self._highest: pa.Scalar | None = None
 
     def see(self, batch: pa.RecordBatch) -> None:
-        if self._column not in batch.schema.names:
+        if self.column not in batch.schema.names:
             return
-        highest = pc.max(batch.column(self._column))
+        highest = pc.max(batch.column(self.column))
         known = self._highest
         if highest.is_valid and (known is None or pc.greater(highest, known).as_py()):
             self._highest = highest

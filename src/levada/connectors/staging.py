@@ -6,7 +6,8 @@ outside the store's range, a null in the key, a time outside the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,9 +21,10 @@ from levada.connectors.reading import OFFLINE
 from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Convert, Spool
 from levada.connectors.sqltext import literal, quoted, within
-from levada.errors import ConfigError
-from levada.types import cast
-from levada.types.layout import HIDDEN_PREFIX, stored_type, to_stored, unstorable_rows
+from levada.errors import ConfigError, Retriable
+from levada.types import cast, widen
+from levada.types.layout import stored_type, to_stored, unstorable_rows
+from levada.types.names import TARGETS, Names, Renaming, agree, stored_name
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
 _TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
@@ -52,6 +54,33 @@ def check_write(write: Write) -> None:
 def key_of(write: Write) -> tuple[str, ...]:
     """The columns that identify a row of this write."""
     return write.key or write.table.key
+
+
+def named(write: Write, schema: pa.Schema) -> Write:
+    """The write with key, time and partitions as a schema names them, by the original names or those given.
+
+    Raises:
+        ConfigError: a name can mean two columns.
+    """
+    table = write.table
+    try:
+        key = tuple(stored_name(schema, name) for name in write.key)
+        other = replace(
+            table,
+            key=tuple(stored_name(schema, name) for name in table.key),
+            time=None if table.time is None else stored_name(schema, table.time),
+            partition_by=tuple(_partition(schema, part) for part in table.partition_by),
+        )
+    except ConfigError as error:
+        raise error.located(str(table)) from error
+    return replace(write, key=key, table=other)
+
+
+def _partition(schema: pa.Schema, part: str) -> str:
+    function, bracket, column = part.partition("(")
+    if not bracket or not column.endswith(")"):
+        return stored_name(schema, part)
+    return f"{function}({stored_name(schema, column[:-1].strip())})"
 
 
 def tags(write: Write) -> dict[str, str]:
@@ -98,17 +127,30 @@ class Staging:
     """Screened rows of one write.
 
     Args:
-        write: checked by `check_write`.
+        write: checked by `check_write`; names columns as the rows do, or as the table does.
         folder: where they may be spilled to.
+        target: whose names the columns get (see `levada.types.names.TARGETS`).
+        known: gives the logical schema of the table as it is stored, None if there is none.
         held: what keeps the rows; default: a spool in that folder.
     """
 
-    def __init__(self, write: Write, folder: Path | None, held: Held | None = None) -> None:
+    def __init__(
+        self,
+        write: Write,
+        folder: Path | None,
+        *,
+        target: str,
+        known: Callable[[], pa.Schema | None],
+        held: Held | None = None,
+    ) -> None:
         self.write = write
         self.folder = folder
         self.rejected: list[Rejected] = []
         self.held: Held = Spool(folder) if held is None else held
         self._keep: np.ndarray | None = None
+        self._target, self._known = target, known
+        self._renaming: Renaming | None = None
+        self._named: tuple[pa.Schema, Write] | None = None
 
     @property
     def schema(self) -> pa.Schema | None:
@@ -128,16 +170,36 @@ class Staging:
         """Keep what can be stored.
 
         Raises:
-            ConfigError: a column the mode needs is missing, or two names differ by case only.
+            ConfigError: a column the mode needs is missing, or a name appears twice.
         """
         data = _untagged(batch.data)
-        check_names(data.schema, str(self.write.table))
-        if data.num_rows:
-            data = self._reject(data, dict(unstorable_rows(data)))
-            for column in key_of(self.write) if self.write.mode is Mode.UPSERT else ():
-                data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
-            data = self._reject(data, outside_window(data, self.write))
-        self.held.add(data)
+        mapped = self._mapped(data)
+        screened = self._screened(data) if data.num_rows else data
+        self.held.add(mapped if screened is data else self._mapped(screened))
+
+    def _screened(self, data: pa.RecordBatch) -> pa.RecordBatch:
+        write = self._write_of(data.schema)
+        data = self._reject(data, dict(unstorable_rows(data)))
+        for column in key_of(write) if write.mode is Mode.UPSERT else ():
+            data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
+        return self._reject(data, outside_window(data, write))
+
+    def _mapped(self, data: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows by the names that the target takes."""
+        try:
+            if self._renaming is None:
+                names = Names(TARGETS[self._target], self._known())
+                names.learn(self.held.schema)  # of a write that is resumed
+                self._renaming = Renaming(names.mapped)
+            return self._renaming.of(data)
+        except ConfigError as error:
+            raise error.located(str(self.write.table)) from error
+
+    def _write_of(self, schema: pa.Schema) -> Write:
+        """The write by the names of rows as they come."""
+        if self._named is None or not self._named[0].equals(schema, check_metadata=True):
+            self._named = schema, named(self.write, schema)
+        return self._named[1]
 
     def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
         """The rows to store, brought into `schema`, in the order they came."""
@@ -156,7 +218,7 @@ class Staging:
             return
         import duckdb
 
-        key = key_of(self.write)
+        key = key_of(named(self.write, self.schema))
         names = ", ".join(quoted(f"k{i}") for i in range(len(key)))
         with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:
             connection.register("keys", self._numbered(key))
@@ -232,33 +294,18 @@ def _untagged(data: pa.RecordBatch) -> pa.RecordBatch:
     return data.drop_columns(carried) if carried else data
 
 
-def check_names(schema: pa.Schema, where: str) -> None:
-    """Refuse names that differ by case only, for no columnar store keeps both, and Levada's own.
+def widened(known: pa.Schema, incoming: pa.Schema, target: str, where: str) -> pa.Schema:
+    """The logical schema that holds the rows that are stored and the new ones.
 
     Raises:
-        ConfigError: there are such names, at any depth.
+        Retriable: the table has been given names since, by another writer, that the new rows don't have.
     """
-    _check_names(list(schema), "", where)
-
-
-def _check_names(fields: list[pa.Field], path: str, where: str) -> None:
-    seen: dict[str, str] = {}
-    for field in fields:
-        twin = seen.setdefault(field.name.lower(), field.name)
-        if twin != field.name or sum(f.name == field.name for f in fields) > 1:
-            raise ConfigError(
-                f"columns {path + twin!r} and {path + field.name!r} differ by case only",
-                where=where,
-                hint="rename one of them on the way, or leave it out with `columns:`",
-            )
-        if field.name.startswith(HIDDEN_PREFIX):
-            raise ConfigError(
-                f"names that begin with {HIDDEN_PREFIX} are Levada's own, like {path + field.name!r}",
-                where=where,
-                hint="rename it on the way, or leave it out with `columns:`",
-            )
-        kind = field.type
-        while pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            kind = kind.value_type
-        if pa.types.is_struct(kind):
-            _check_names(list(kind), f"{path}{field.name}.", where)
+    if not len(known):
+        return incoming
+    if not agree(TARGETS[target], known, incoming):
+        raise Retriable(
+            "another writer has named columns of this table differently meanwhile",
+            where=where,
+            hint="run it again, without --resume",
+        )
+    return widen(known, incoming)

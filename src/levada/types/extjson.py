@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.errors import Fatal
-from levada.types.kinds import kind_of
+from levada.types.kinds import kind_of, original_name
 
 #: Names that turn a document into something else when its Extended JSON is read.
 RESERVED = frozenset(
@@ -183,7 +183,7 @@ def _dates(column: pa.Array, field: pa.Field) -> list[str | None]:
 
 
 def _documents(column: pa.Array, _field: pa.Field) -> list[str | None]:
-    names = [child.name for child in column.type]
+    names = [original_name(child) for child in column.type]
     children = [texts(column.field(at), child) for at, child in enumerate(column.type)]
     valid = column.is_valid().to_pylist()
     rows = zip(*children, strict=True) if children else iter([()] * len(column))

@@ -41,6 +41,10 @@ BSON: Final = b"levada.bson"
 #: Key of a decimal field's metadata: the most digits before the point that were seen, as text.
 DIGITS: Final = b"levada.digits"
 
+#: Keys of the metadata of a field renamed for a target: its original name, and the name it was given.
+NAME: Final = b"levada.name"
+NAMED: Final = b"levada.named"
+
 #: Digits of the widest decimal column.
 PRECISION: Final = 38
 
@@ -159,6 +163,15 @@ def kind_of(field: pa.Field) -> str:
         if KINDS[name].holds(arrow):
             return name
     return f"arrow:{arrow}"
+
+
+def original_name(field: pa.Field) -> str:
+    """The name a field had before a target's rules gave it another one (`levada.types.names`)."""
+    metadata = field.metadata or {}
+    original: bytes | None = metadata.get(NAME)
+    named = metadata.get(NAMED, field.name.encode())
+    name: str = field.name
+    return name if original is None or named != name.encode() else original.decode()
 
 
 def field_of(kind: str, name: str) -> pa.Field:

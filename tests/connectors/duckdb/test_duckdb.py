@@ -21,6 +21,7 @@ from levada.connectors.base import Fence, Mode, Query, Table, Write, Written
 from levada.connectors.duckdb import DuckdbConnection, DuckdbSettings
 from levada.errors import ConfigError, Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
+from levada.types.names import originals
 from levada.windows import Window
 
 DAY = Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
@@ -242,8 +243,11 @@ def test_hostile_names_are_only_names(warehouse: Warehouse, mode: Mode, name: st
 def test_levadas_own_names_are_refused(warehouse: Warehouse) -> None:
     with pytest.raises(ConfigError, match="Levada's own"):
         warehouse.write(items(1), table=Table("warehouse", "_levada_positions"))
-    with pytest.raises(ConfigError, match="Levada's own"):
-        warehouse.write(items(1, _levada_rows="me"))
+
+
+def test_a_column_named_like_levadas_own_is_kept_under_another_name(warehouse: Warehouse) -> None:
+    warehouse.write(items(1, _levada_rows="me"))
+    assert warehouse.plain("SELECT _x005f_levada_rows FROM items") == [("me",)]
 
 
 def test_tags_of_another_write_are_left_behind(warehouse: Warehouse) -> None:
@@ -253,10 +257,11 @@ def test_tags_of_another_write_are_left_behind(warehouse: Warehouse) -> None:
     assert warehouse.plain("SELECT k, _levada_owner FROM items ORDER BY k") == [("k1", None), ("k3", "p/s")]
 
 
-def test_names_that_differ_by_case_only_are_refused(warehouse: Warehouse) -> None:
+def test_names_that_differ_by_case_only_are_told_apart(warehouse: Warehouse) -> None:
     warehouse.write(items(1, name="a"))
-    with pytest.raises(ConfigError, match="'name' and 'Name'"):
-        warehouse.write(items(2, Name="b"))
+    warehouse.write(items(2, Name="b"))
+    assert originals(warehouse.read().schema).names == ["k", "t", "name", "Name"]
+    assert warehouse.plain("SELECT name FROM items ORDER BY k") == [("a",), (None,)]
 
 
 def test_run_tags_and_catalog_stay_out_of_sight(warehouse: Warehouse) -> None:

@@ -21,8 +21,9 @@ from levada.connectors.base import Mode, Table
 from levada.connectors.lake import commit as lake_commit
 from levada.connectors.lake.beside import position_app
 from levada.connectors.lake.table import LakeTable
-from levada.errors import ConfigError, Fatal, Fenced, LevadaError, Retriable
+from levada.errors import Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
+from levada.types.names import Renaming, originals
 
 from .conftest import DAY, Lake, items
 
@@ -190,16 +191,19 @@ def test_writers_that_add_columns_at_the_same_time_all_land(lake: Lake) -> None:
         pa.RecordBatch.from_pydict({"s": [[{"b": {"a": 1, "A": 2}}]]}),
     ],
 )
-def test_names_that_differ_by_case_only_are_refused_by_name(lake: Lake, batch: pa.RecordBatch) -> None:
-    with pytest.raises(ConfigError, match="differ by case only"):
-        lake.write(batch)
-    assert lake.connection.tables() == []
+def test_names_that_differ_by_case_only_are_told_apart(lake: Lake, batch: pa.RecordBatch) -> None:
+    with pytest.raises(Exception, match="Duplicate field name"):
+        write_deltalake(str(lake.folder / "plain"), pa.table(batch))  # what the driver says to them
+    lake.write(batch)
+    read = lake.read().combine_chunks().to_batches()[0]
+    assert Renaming(originals).of(read).equals(batch)
 
 
-def test_a_name_that_differs_by_case_from_a_stored_one_is_refused(lake: Lake) -> None:
+def test_a_name_that_differs_by_case_from_a_stored_one_gets_another(lake: Lake) -> None:
     lake.write(items(1, name="a"))
-    with pytest.raises(ConfigError, match="'name' and 'Name'"):
-        lake.write(items(2, Name="b"))
+    lake.write(items(2, Name="b"))
+    other = next(name for name in lake.read().schema.names if name.startswith("Name__"))
+    assert lake.rows("k", "name", other) == [("k1", "a", None), ("k2", None, "b")]
 
 
 def test_times_beyond_the_store_are_set_aside_and_never_wrapped(lake: Lake) -> None:

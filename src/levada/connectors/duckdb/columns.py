@@ -15,9 +15,9 @@ from levada.connectors.base import Mode, Write
 from levada.connectors.duckdb.catalog import Stored
 from levada.connectors.duckdb.database import run
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import check_names, tag_schema, tags
+from levada.connectors.staging import named, tag_schema, tags, widened
 from levada.errors import Fatal
-from levada.types import kind_of, widen
+from levada.types import kind_of
 from levada.types.layout import Change, change, grown_type, stored_schema, stored_type
 
 _SHAPE = "_levada_shape"
@@ -29,12 +29,14 @@ class Columns:
     """A table's columns after a write.
 
     Args:
+        write: of the caller, by the table's names.
         logical: visible columns.
         stored: all columns, as stored.
         anew: whether the table is made again.
         changed: columns whose type changes.
     """
 
+    write: Write
     logical: pa.Schema
     stored: pa.Schema
     anew: bool
@@ -64,20 +66,21 @@ def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Col
     """The columns that hold the rows that are there and the new ones.
 
     Raises:
-        ConfigError: two names differ by case only.
+        ConfigError: the write names a column that can be two.
+        Retriable: another writer has named columns differently.
         Fatal: a stored column would have to change its values.
     """
     where = str(write.table)
     replaces = write.mode is Mode.REPLACE and incoming is not None
     old = pa.schema([]) if before is None or replaces else before.logical
-    logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
-    check_names(logical, where)
+    logical = old if incoming is None else widened(old, incoming, "duckdb", where)
+    write = named(write, logical)
     wanted = {field.name: field.type for field in stored_schema(logical)}
     wanted.update({field.name: field.type for field in tag_schema(tags(write))})
     if before is None or replaces:
         stored = pa.schema(list(wanted.items()))
         anew = before is None or stored != _plain(before.stored)
-        return Columns(logical, stored, anew, ())
+        return Columns(write, logical, stored, anew, ())
     changed = tuple(f.name for f in old if _changes(f, logical.field(f.name), where))
     kept = []
     for field in before.stored:
@@ -87,7 +90,7 @@ def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Col
             target if field.name in changed and not pa.types.is_nested(plain) else grown_type(plain, target)
         )
         kept.append((field.name, grown))
-    return Columns(logical, pa.schema([*kept, *wanted.items()]), False, changed)
+    return Columns(write, logical, pa.schema([*kept, *wanted.items()]), False, changed)
 
 
 def _plain(stored: pa.Schema) -> pa.Schema:

@@ -64,7 +64,7 @@ class DuckdbConnection:
             stored = catalog.table(table.name)
             if stored is None:
                 return 0
-            projected(stored.logical, (column,), str(table))
+            column = projected(stored.logical, (column,), str(table)).names[0]
             if column not in stored.stored.names:
                 return 0
             catalog.create()

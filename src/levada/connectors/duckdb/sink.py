@@ -58,7 +58,14 @@ class DuckdbSink:
                 where=str(write.table),
                 hint="choose another name for the table",
             )
-        return DuckdbWriter(self._database, Staging(write, self._folder))
+        staging = Staging(write, self._folder, target="duckdb", known=self._known)
+        return DuckdbWriter(self._database, staging)
+
+    def _known(self) -> pa.Schema | None:
+        """The table's logical schema; None if there is none."""
+        with translated(self._database.file), self._database.cursor() as cursor:
+            stored = Catalog(cursor, self._database.settings.schema_name).table(self._table)
+        return stored.logical if stored else None
 
 
 class DuckdbWriter:
@@ -138,7 +145,7 @@ class DuckdbWriter:
             return 0
         if self._write.mode is Mode.REPLACE and columns.anew:
             return int(run(cursor, f"SELECT count(*) FROM {name}")[0][0])  # noqa: S608
-        condition = "true" if self._write.mode is Mode.REPLACE else replaced(self._write, before.stored)
+        condition = "true" if self._write.mode is Mode.REPLACE else replaced(columns.write, before.stored)
         if condition is None:
             return 0
         return int(run(cursor, f"DELETE FROM {name} WHERE {condition}")[0][0])  # noqa: S608
@@ -151,7 +158,7 @@ class DuckdbWriter:
         names = [quoted(column) for column in columns.stored.names]
         try:
             if self._write.mode is Mode.UPSERT and before is not None:
-                run(cursor, _merge(name, names, [quoted(column) for column in key_of(self._write)]))
+                run(cursor, _merge(name, names, [quoted(column) for column in key_of(columns.write)]))
             else:
                 listed = ", ".join(names)
                 run(cursor, f"INSERT INTO {name} ({listed}) SELECT {listed} FROM {_ROWS}")  # noqa: S608

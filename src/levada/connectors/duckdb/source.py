@@ -18,6 +18,7 @@ from levada.connectors.reading import (
     restored,
     slices,
     time_column,
+    timed,
 )
 from levada.connectors.sqltext import beyond, quoted, within
 from levada.errors import ConfigError
@@ -59,33 +60,24 @@ class DuckdbSource:
             if stored is None:
                 self._check_written(catalog)
                 return
+            table = timed(self._table, stored.logical)
+            mark.column = table.time
             schema = projected(stored.logical, self._query.columns, where)
-            condition = self._condition(stored, window, after)
-            sql = self._statement(catalog.name(self._table.name), stored, schema, condition)
+            condition = self._condition(stored, table, window, after)
+            listed = _listed(stored, {*schema.names, table.time})
+            sql = f"SELECT {listed} FROM {catalog.name(table.name)} WHERE {condition}"  # noqa: S608
             for batch in cursor.sql(sql).to_arrow_reader(self._query.batch_rows):
                 mark.see(batch)
                 for part in slices(batch, self._query.batch_rows):
                     yield restored(part, schema, where)
 
-    def _statement(self, name: str, stored: Stored, schema: pa.Schema, condition: str) -> str:
-        wanted = {*schema.names, self._table.time}
-        columns = [column for column in stored.stored.names if column in wanted] or stored.stored.names[:1]
-        listed = ", ".join(map(quoted, columns))
-        return f"SELECT {listed} FROM {name} WHERE {condition}"  # noqa: S608
-
-    def _condition(self, stored: Stored, window: Window | None, after: Position | None) -> str:
+    def _condition(self, stored: Stored, table: Table, window: Window | None, after: Position | None) -> str:
         parts = [self._query.where and f"{self._query.where}\n"]
         if window:
-            parts.append(self._within(stored, window))
+            parts.append(_within(stored, table, window))
         if after:
-            parts.append(beyond(self._table.time, after))
+            parts.append(beyond(table.time, after))
         return " AND ".join(f"({part})" for part in parts if part) or "true"
-
-    def _within(self, stored: Stored, window: Window) -> str:
-        time = time_column(self._table, stored.logical)
-        if time not in stored.stored.names:  # known, but never had a value
-            return "false"
-        return within(time, stored.stored.field(time).type, window)
 
     def _check_written(self, catalog: Catalog) -> None:
         if not catalog.written(self._table.name):
@@ -94,3 +86,16 @@ class DuckdbSource:
                 where=self._database.file,
                 hint="`levada doctor` lists the tables; a pipeline creates one with its first write",
             )
+
+
+def _listed(stored: Stored, wanted: set[str | None]) -> str:
+    """The columns to select; rows of no column still count."""
+    columns = [column for column in stored.stored.names if column in wanted] or stored.stored.names[:1]
+    return ", ".join(map(quoted, columns))
+
+
+def _within(stored: Stored, table: Table, window: Window) -> str:
+    time = time_column(table, stored.logical)
+    if time not in stored.stored.names:  # known, but never had a value
+        return "false"
+    return within(time, stored.stored.field(time).type, window)

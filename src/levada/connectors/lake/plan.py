@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from levada.connectors.base import Mode, Write
 from levada.connectors.lake.settings import OnTypeChange
-from levada.connectors.lake.side import SUFFIX, dividing, side_field
+from levada.connectors.lake.side import dividing, side_field
 from levada.connectors.lake.table import (
     Snapshot,
     day_columns,
@@ -19,9 +19,9 @@ from levada.connectors.lake.table import (
 )
 from levada.connectors.reading import OFFLINE
 from levada.connectors.sqltext import bounds, quoted
-from levada.connectors.staging import Staging, check_names, encoded, key_of, replaced, tag_schema, tags
+from levada.connectors.staging import Staging, encoded, key_of, named, replaced, tag_schema, tags, widened
 from levada.errors import ConfigError, Fatal
-from levada.types import cast, kind_of, widen
+from levada.types import cast, kind_of
 from levada.types.layout import (
     EMPTY,
     Change,
@@ -31,6 +31,10 @@ from levada.types.layout import (
     stored_schema,
     stored_type,
 )
+from levada.types.names import TARGETS
+
+#: Bytes of a partition column's name: its value stands in the folder's name too.
+_LONGEST_FOLDER = 100
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Plan:
     """One write, planned against one snapshot.
 
     Args:
-        write: of the caller.
+        write: of the caller, by the table's names.
         logical: the visible columns afterwards.
         stored: all columns afterwards, as stored.
         days: generated partition column -> its time column.
@@ -120,17 +124,18 @@ def plan(write: Write, incoming: pa.Schema | None, snapshot: Snapshot | None, po
 
     Raises:
         ConfigError: the table's layout and the write don't fit.
+        Retriable: another writer has named columns differently.
         Fatal: a stored column needs another type, and the policy is to refuse.
     """
     where = str(write.table)
     replaces = write.mode is Mode.REPLACE and incoming is not None
     old = pa.schema([]) if snapshot is None or replaces else snapshot.logical
-    logical = old if incoming is None else (widen(old, incoming) if len(old) else incoming)
+    logical = old if incoming is None else widened(old, incoming, "lake", where)
+    write = named(write, logical)
     sides = _sides(write, old, logical, snapshot) if policy is OnTypeChange.VARIANT else {}
     logical = _beside(with_days(logical, {}), sides)
-    check_names(logical, where)
     days, partitions = _layout(write, snapshot)
-    taken = [day for day in days if day in logical.names]
+    taken = [name for name in logical.names if TARGETS["lake"].folded(name) in days]
     if taken:
         raise ConfigError(
             f"the rows have a column {taken[0]!r} of their own",
@@ -157,7 +162,7 @@ def _beside(logical: pa.Schema, sides: Mapping[str, pa.Field]) -> pa.Schema:
     """The schema with these columns as they are stored, and their side columns behind all others."""
     fields = [sides.get(field.name, field) for field in logical]
     known = set(logical.names)
-    fields += [side_field(name) for name in sides if name + SUFFIX not in known]
+    fields += [side for side in map(side_field, sides) if side.name not in known]
     return pa.schema(fields, metadata=logical.metadata)
 
 
@@ -224,6 +229,13 @@ def _check_partitions(partitions: list[str], stored: pa.Schema, where: str) -> N
     if absent:
         raise ConfigError(
             f"the rows have no column {absent[0]!r} to partition by", where=where, hint="mend `partition_by`"
+        )
+    long = [name for name in partitions if ":" in name or len(name.encode()) > _LONGEST_FOLDER]
+    if long:
+        raise ConfigError(
+            f"no folder can be named after column {long[0]!r}, so the table can't be partitioned by it",
+            where=where,
+            hint="partition by another column, or rename it on the way",
         )
 
 

@@ -45,10 +45,10 @@ def _deleted(
         snapshot = place.snapshot()
         if snapshot is None:
             return 0
-        projected(snapshot.logical, (column,), where)
-        if column not in snapshot.stored.names:  # known, but never had a value
+        name = projected(snapshot.logical, (column,), where).names[0]
+        if name not in snapshot.stored.names:  # known, but never had a value
             return 0
-        condition = part(snapshot, column, cutoff)
+        condition = part(snapshot, name, cutoff)
         deleted = _delete(snapshot, condition, fence, where) if condition else 0
         if deleted is not None:
             return deleted

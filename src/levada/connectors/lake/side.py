@@ -18,8 +18,7 @@ from levada.types.cast import cast, convert
 from levada.types.extjson import texts
 from levada.types.kinds import field_of
 from levada.types.layout import Change, change
-
-SUFFIX = "__variant"
+from levada.types.names import SIDE_SUFFIX, Renaming, originals
 
 #: Kinds whose values may be of another kind after all: what they hold has to be looked at.
 _MIXED = ("variant", "int32", "int64", "double", "decimal", "document", "array")
@@ -27,7 +26,7 @@ _MIXED = ("variant", "int32", "int64", "double", "decimal", "document", "array")
 
 def side_field(name: str) -> pa.Field:
     """The side column of a column."""
-    return field_of("variant", name + SUFFIX)
+    return field_of("variant", name + SIDE_SUFFIX)
 
 
 def divided(batch: pa.RecordBatch, sides: Mapping[str, pa.Field]) -> pa.RecordBatch:
@@ -56,7 +55,9 @@ def _divide(column: pa.Array, field: pa.Field, stored: pa.Field) -> tuple[pa.Arr
     if kind_of(field) not in _MIXED:
         return pa.nulls(len(column), stored.type), written
     places = np.flatnonzero(np.asarray(column.is_valid()))
-    documents, rejected = encode(pa.record_batch([column.take(pa.array(places))], schema=pa.schema([field])))
+    # By the original names: what is text in the stored column holds them.
+    there = Renaming(originals).of(pa.record_batch([column.take(pa.array(places))], pa.schema([field])))
+    documents, rejected = encode(there)
     if rejected:  # such as a time finer than a date: it stays text
         return pa.nulls(len(column), stored.type), written
     values: list[pa.Array] = []
@@ -65,9 +66,9 @@ def _divide(column: pa.Array, field: pa.Field, stored: pa.Field) -> tuple[pa.Arr
         fits[places[first:last]] = part is not None
         if part is not None:
             values.append(part)
-    there = pa.concat_arrays(values) if values else pa.nulls(0, stored.type)
+    held = pa.concat_arrays(values) if values else pa.nulls(0, stored.type)
     indices = np.cumsum(fits) - 1
-    fitting = there.take(pa.array(indices, pa.int64(), mask=~fits))
+    fitting = held.take(pa.array(indices, pa.int64(), mask=~fits))
     others = pa.array([None if fit else text for fit, text in zip(fits, written.to_pylist(), strict=True)])
     return fitting, others.cast(pa.string())
 
@@ -78,11 +79,13 @@ def _fitting(
     """Runs of documents, by their places, and their values; None for one whose value does not fit."""
     if not documents:
         return
-    decoder = Decoder(pa.schema([stored]))
+    original = originals(pa.schema([stored])).field(0)
+    decoder = Decoder(pa.schema([original]))
     batch, _ = decoder.decode(Documents.from_list(documents))
-    found = decoder.schema.field(stored.name)
-    if len(decoder.schema) == 1 and found.type == stored.type and kind_of(found) == kind_of(stored):
-        yield first, first + len(documents), convert(batch.column(0), found, stored)
+    found = decoder.schema.field(original.name)
+    if len(decoder.schema) == 1 and found.type == original.type and kind_of(found) == kind_of(original):
+        fitting = pa.record_batch([convert(batch.column(0), found, original)], pa.schema([original]))
+        yield first, first + len(documents), Renaming(lambda _: pa.schema([stored])).of(fitting).column(0)
     elif len(documents) == 1:
         yield first, first + 1, None
     else:

@@ -11,7 +11,7 @@ from levada.connectors.lake.checkpoints import Checkpoints
 from levada.connectors.lake.commit import Commit
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.plan import plan
-from levada.connectors.lake.table import LakeTable, Snapshot
+from levada.connectors.lake.table import LakeTable, Snapshot, day_columns, partition_columns
 from levada.connectors.staging import Staging, check_write
 from levada.errors import PositionLost
 from levada.observe import Timings
@@ -61,14 +61,18 @@ class LakeSink:
             ConfigError: the write lacks what its mode needs.
         """
         check_write(write)
-        draft = self._draft(write)
-        return LakeWriter(self._table, Staging(write, self._folder, draft), draft)
+        snapshot = self._table.snapshot()
+        known = snapshot.logical if snapshot else None
+        draft = self._draft(write, snapshot)
+        staging = Staging(write, self._folder, target="lake", known=lambda: known, held=draft)
+        return LakeWriter(self._table, staging, draft)
 
-    def _draft(self, write: Write) -> Draft | None:
+    def _draft(self, write: Write, snapshot: Snapshot | None) -> Draft | None:
         """Where rows can become files before the commit; None where they meet rows that are stored."""
         if write.mode is Mode.UPSERT:
             return None
-        snapshot = self._table.snapshot()
+        if snapshot is None and partition_columns(write.table) != list(day_columns(write.table)):
+            return None
         planned = plan(write, None, snapshot, self._table.settings.on_type_change)
         if planned.partitions != list(planned.days):
             return None
