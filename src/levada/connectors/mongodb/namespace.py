@@ -26,7 +26,7 @@ class Facts:
         file: the storage engine's name of the collection on this node. It survives restarts; another node, a
             resync, a restored backup or a collection made anew have another one.
         life: for how long record numbers hold on this node. A member of a replica set that is restarted, or
-            rolls back, replays its latest writes and numbers their records anew; a standalone server does not.
+            rolls back, replays its latest writes and numbers their records anew; a standalone one does not.
         uuid: of the collection, the same on all nodes.
         clustered, capped: as created.
         router: whether a mongos answers.
