@@ -25,7 +25,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[levada.connectors]\nfiles = acme_levada:Files\nmongodb = acme_levada:Files\n"
+        "[levada.connectors]\nsftp = acme_levada:Files\nmongodb = acme_levada:Files\n"
         "[levada.steps]\nfetch = acme_levada:Fetch\nodd = acme_levada:number\ngone = acme_levada:Gone\n"
     )
     (tmp_path / "acme_levada.py").write_text(PLUGIN)
@@ -35,7 +35,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_plugins_are_found_by_their_entry_points(plugin: Path) -> None:
-    assert connector_class("files").__module__ == "acme_levada"
+    assert connector_class("sftp").__module__ == "acme_levada"
     assert step_class("fetch").__name__ == "Fetch"
 
 
@@ -46,7 +46,7 @@ def test_a_plugin_cannot_replace_what_is_levadas_own(plugin: Path) -> None:
 def test_a_project_may_use_what_a_plugin_adds(plugin: Path) -> None:
     path = plugin / "levada.yml"
     path.write_text(
-        "name: x\nconnections: {db: {type: mongodb}, f: {type: files}}\n"
+        "name: x\nconnections: {db: {type: mongodb}, f: {type: sftp}}\n"
         "pipelines: {p: {steps: {s: {fetch: {url: a}}}}}\n"
     )
     assert load(path, {}).pipelines["p"].steps["s"].verb == "fetch"

@@ -70,11 +70,21 @@ def test_a_document_of_any_types_comes_back_byte_for_byte(document: dict[str, An
     assert document_of(text_of(raw)) == raw
 
 
+def unwrapped(value: Any) -> Any:
+    """The JSON without the marks that keep data like `{"$oid": 1}` from being read as a type."""
+    if isinstance(value, list):
+        return [unwrapped(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    inner = value["$literal"] if value.keys() == {"$literal"} else value
+    return {name: unwrapped(member) for name, member in inner.items()}
+
+
 @settings(max_examples=150, deadline=None)
 @given(document=DOCUMENTS)
-def test_pymongo_writes_the_same_json(document: dict[str, Any]) -> None:
+def test_pymongo_writes_the_same_json_but_for_data_that_looks_like_a_type(document: dict[str, Any]) -> None:
     theirs = json_util.dumps(document, json_options=json_util.CANONICAL_JSON_OPTIONS)
-    assert json.loads(text_of(bson.encode(document))) == json.loads(theirs)
+    assert unwrapped(json.loads(text_of(bson.encode(document)))) == json.loads(theirs)
 
 
 @pytest.mark.parametrize(
