@@ -17,6 +17,7 @@ import pyarrow as pa
 from pymongo import MongoClient
 
 import levada
+from levada.bson import split_reply
 from levada.connectors.base import Query, Table
 from levada.connectors.mongodb import MongoConnection, scan  # noqa: F401
 from levada.connectors.mongodb.raw import RAW
@@ -34,8 +35,8 @@ def replies(uri: str, namespace: str, _folder: str | None) -> int:
         rows = client[database][collection].estimated_document_count()
         command: dict[str, Any] = {"find": collection, "batchSize": 5_000}
         while True:
-            reply = client[database].command(command, session=session, codec_options=RAW)
-            number = reply["cursor"]["id"]
+            answer = client[database].command(command, session=session, codec_options=RAW)
+            number = split_reply(bytes(answer.raw)).cursor_id
             if not number:
                 return rows
             command = {"getMore": number, "collection": collection, "batchSize": 5_000}
