@@ -313,3 +313,12 @@ def test_addresses_lead_to_files_by_their_extension(tmp_path: Path) -> None:
     levada.copy(f"file://{tmp_path}/out/*.csv.gz", f"file://{tmp_path}/lake/t")
     assert levada.read(f"file://{tmp_path}/lake/t").read_all().to_pylist() == [{"id": 1, "zip": "007"}]
     assert os.path.isdir(tmp_path / "lake" / "t" / "_delta_log")  # noqa: PTH112
+
+
+def test_a_folder_with_something_else_in_it_is_not_replaced(tmp_path: Path) -> None:
+    connection = connect(tmp_path, format="csv")
+    put(connection, "t", numbers(range(3)))
+    (tmp_path / "t" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.txt"):
+        put(connection, "t", numbers(range(4)))
+    assert visible(tmp_path / "t") == ["data-0000.csv", "notes.txt"]

@@ -14,12 +14,12 @@ import pyarrow as pa
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.files.beside import Record
-from levada.connectors.files.formats import Format
+from levada.connectors.files.formats import Format, by_name
 from levada.connectors.files.output import Output
 from levada.connectors.files.readers import ParquetReader, widened
 from levada.connectors.files.source import reader_of
 from levada.connectors.files.stores import Entry
-from levada.connectors.files.table import FilesTable
+from levada.connectors.files.table import FilesTable, Part
 from levada.connectors.spool import Spool
 from levada.connectors.staging import OWNER_TAG, WINDOW_TAG
 from levada.errors import ConfigError, Fenced
@@ -185,6 +185,7 @@ class Commit:
         """The files that give way to this write."""
         entries = self._table.entries()
         if self._write.mode is Mode.REPLACE:
+            self._refuse_strangers(entries)
             return entries
         if self._table.single:
             self._refuse_other(entries)
@@ -192,6 +193,16 @@ class Commit:
         if self._window is None:
             return []
         return [entry for entry in entries if entry.name.rpartition("-")[0] == self._stem]
+
+    def _refuse_strangers(self, entries: list[Entry]) -> None:
+        """A folder is replaced with all its files; one that is no table's says it was not meant."""
+        strange = [entry for entry in entries if by_name(entry.name)[0] is None]
+        if strange and not self._table.single:
+            raise ConfigError(
+                f"the folder holds {strange[0].name}, which replacing the table would remove",
+                where=self._table.uri,
+                hint="move it, or write into a folder of the table's own",
+            )
 
     def _refuse_other(self, entries: list[Entry]) -> None:
         """A table of one file takes one append; only the same one may do it again."""
@@ -207,16 +218,16 @@ class Commit:
             )
 
     def _count(self, entries: list[Entry]) -> int:
-        return sum(self._rows_of(entry) for entry in entries)
+        parts = self._table.parts() if entries else []
+        return sum(self._rows_of(part) for part in parts if part.entry in entries)
 
-    def _rows_of(self, entry: Entry) -> int:
+    def _rows_of(self, part: Part) -> int:
         """Rows of a file as far as that is known without reading it."""
-        part = next((part for part in self._table.parts() if part.entry == entry), None)
-        if part is not None and part.form.format is Format.PARQUET:
+        if part.form.format is Format.PARQUET:
             reader = reader_of(self._table, part)
             assert isinstance(reader, ParquetReader)
             return reader.count()
-        noted = self._beside.schema(entry)
+        noted = self._beside.schema(part.entry)
         return noted[1] if noted else 0
 
     def _schema(self, old: list[Entry]) -> pa.Schema | None:
