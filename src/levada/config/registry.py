@@ -23,6 +23,7 @@ STEPS: Mapping[str, str] = {
     "copy": "levada.steps.copy:CopyStep",
     "sql": "levada.steps.sql:SqlStep",
     "prune": "levada.steps.prune:PruneStep",
+    "maintain": "levada.steps.maintain:MaintainStep",
     "python": "levada.steps.python:PythonStep",
 }
 #: A driver's top-level module -> what pip installs it.

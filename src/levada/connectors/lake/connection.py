@@ -11,6 +11,7 @@ from pathlib import Path
 
 from levada.connectors.base import Fence, Finding, Query, Table
 from levada.connectors.lake import upkeep
+from levada.connectors.lake.compaction import TARGET_BYTES
 from levada.connectors.lake.retention import delete_before
 from levada.connectors.lake.settings import LakeSettings
 from levada.connectors.lake.sink import LakeSink
@@ -68,7 +69,7 @@ class LakeConnection:
         table: Table,
         *,
         keep: timedelta = upkeep.KEEP,
-        target: int = upkeep.TARGET_BYTES,
+        target: int = TARGET_BYTES,
         now: datetime | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> upkeep.Upkeep:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -101,7 +101,7 @@ def _of_versions(files: pyarrow.fs.FileSystem, snapshot: Snapshot, cutoff: datet
 
 def _taken_out(commit: bytes, cutoff: datetime) -> set[str]:
     """Files that one commit took out of the table, if that was after the cutoff."""
-    actions: list[Mapping[str, Any]] = [json.loads(line) for line in commit.splitlines() if line.strip()]
+    actions = _actions(commit)
     told = [action["commitInfo"].get("timestamp") or 0 for action in actions if "commitInfo" in action]
     needed: set[str] = set()
     for action in actions:
@@ -109,6 +109,19 @@ def _taken_out(commit: bytes, cutoff: datetime) -> set[str]:
         if gone and max(*told, gone.get("deletionTimestamp") or 0, 0) >= cutoff.timestamp() * 1000:
             needed |= _readings(gone["path"])
     return needed
+
+
+def _actions(commit: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in commit.splitlines() if line.strip()]
+
+
+def moved(place: LakeTable, versions: range) -> list[str]:
+    """Files whose rows these versions moved to other files; one that comes twice is now there twice."""
+    with translated(str(place.table)):
+        files = place.beside.files()
+        commits = [_content(files, f"{_LOG}/{version:020}.json") or b"" for version in versions]
+    removes = [action["remove"] for commit in commits for action in _actions(commit) if "remove" in action]
+    return [remove["path"] for remove in removes if not remove["dataChange"]]
 
 
 def _readings(path: str) -> set[str]:
