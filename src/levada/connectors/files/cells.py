@@ -194,7 +194,8 @@ def _json_variant(column: pa.Array, _field: pa.Field) -> pa.Array:
 
 
 def _embedded(text: str) -> str:
-    return text if canonical(text) == text else f'{{"$variant":{extjson.quote(text)}}}'
+    plain = text != "null" and canonical(text) == text
+    return text if plain else f'{{"$variant":{extjson.quote(text)}}}'
 
 
 def _embeddable(column: pa.Array, field: pa.Field) -> pa.Array:

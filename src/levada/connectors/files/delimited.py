@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -66,7 +68,7 @@ class CsvReader:
             yield self._source.rejected(raw.encode(), int(split.lines[row]), why)
 
     def _header(self) -> list[str]:
-        with self._source.stream() as stream:
+        with closing(_Counted(self._source.stream())) as stream:
             try:
                 names: list[str] = _open(stream, self._source, None, BLOCK, None).schema.names
             except pa.ArrowInvalid:  # a header and nothing else, or nothing at all
@@ -111,21 +113,27 @@ class CsvReader:
 
 
 class _Counted:
-    """A stream that counts the quotes that pass."""
+    """A stream that counts the quotes that pass.
 
-    closed = False
+    The parser reads ahead on a thread of its own, also when nobody wants the rest: closing waits for it.
+    """
 
     def __init__(self, stream: pa.NativeFile) -> None:
         self._stream = stream
+        self._lock = threading.Lock()
+        self.closed = False
         self.quotes = 0
 
     def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(size)
+        with self._lock:
+            block: bytes = b"" if self.closed else self._stream.read(size)
         self.quotes += block.count(b'"')
         return block
 
     def close(self) -> None:
-        self.closed = True
+        with self._lock:
+            self.closed = True
+            self._stream.close()
 
 
 class _Split:
@@ -152,8 +160,7 @@ class _Splitter:
     def run(self, block: int) -> Iterator[tuple[pa.RecordBatch, _Split]]:
         if not self._names or not self._has_rows():
             return
-        with self._source.stream() as stream:
-            counted = _Counted(stream)
+        with closing(_Counted(self._source.stream())) as counted:
             last: tuple[pa.RecordBatch, _Split] | None = None
             for found in self._batches(counted, block):
                 if last is not None:
@@ -184,7 +191,7 @@ class _Splitter:
 
     def _has_rows(self) -> bool:
         try:
-            with self._source.stream() as stream:
+            with closing(_Counted(self._source.stream())) as stream:
                 _open(stream, self._source, None, BLOCK, None)
         except pa.ArrowInvalid as error:
             return "straddling" in str(error)
