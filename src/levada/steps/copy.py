@@ -124,9 +124,11 @@ class CopyStep:
         if self._attended is None:
             return target
         sink = context.tables.connection(table.connection).sink(table)
-        if _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False):
+        able = _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False)
+        # a condition may have an index, which a scan that can be resumed would not use
+        if able and (self._attended.resume or not (settings.where or settings.filter or context.window)):
             return replace(target, checkpoints=f"{source} {self._query!r}", resume=self._attended.resume)
-        if self._attended.resume:
+        if self._attended.resume and not able:
             raise ConfigError(
                 f"a copy from {source} to {table} can't be resumed",
                 hint="only copies from MongoDB to a lake can; copy again, with mode replace or upsert",
