@@ -127,7 +127,7 @@ class Staging:
     """Screened rows of one write.
 
     Args:
-        write: checked by `check_write`; names columns as the rows do, or as the table does.
+        write: checked by `check_write`; names columns by their original names, or as the table does.
         folder: where they may be spilled to.
         target: whose names the columns get (see `levada.types.names.TARGETS`).
         known: gives the logical schema of the table as it is stored, None if there is none.
@@ -172,10 +172,8 @@ class Staging:
         Raises:
             ConfigError: a column the mode needs is missing, or a name appears twice.
         """
-        data = _untagged(batch.data)
-        mapped = self._mapped(data)
-        screened = self._screened(data) if data.num_rows else data
-        self.held.add(mapped if screened is data else self._mapped(screened))
+        data = self._mapped(_untagged(batch.data))
+        self.held.add(self._screened(data) if data.num_rows else data)
 
     def _screened(self, data: pa.RecordBatch) -> pa.RecordBatch:
         write = self._write_of(data.schema)
@@ -196,7 +194,7 @@ class Staging:
             raise error.located(str(self.write.table)) from error
 
     def _write_of(self, schema: pa.Schema) -> Write:
-        """The write by the names of rows as they come."""
+        """The write by the names of the rows."""
         if self._named is None or not self._named[0].equals(schema, check_metadata=True):
             self._named = schema, named(self.write, schema)
         return self._named[1]

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from levada.types.cast import struct
-from levada.types.kinds import kind_of
+from levada.types.kinds import kind_of, original_name
 
 EMPTY = "_levada_empty"
 #: Columns of this prefix are Levada's own; a source never shows them.
@@ -176,9 +176,10 @@ def unstorable_rows(batch: pa.RecordBatch) -> Iterator[tuple[int, str]]:
 
 
 def row_text(batch: pa.RecordBatch, row: int) -> bytes:
-    """One row as JSON text, for a quarantine; times are integers in their column's unit."""
+    """One row as JSON text by original names, for a quarantine; times are integers in their column's unit."""
     one = batch.slice(row, 1)
-    values = {name: _plain(column) for name, column in zip(batch.schema.names, one.columns, strict=True)}
+    names = map(original_name, batch.schema)
+    values = {name: _plain(column) for name, column in zip(names, one.columns, strict=True)}
     return json.dumps(values, default=_text, ensure_ascii=False).encode()
 
 
@@ -214,7 +215,7 @@ def _plain(column: pa.Array) -> Any:
         integers = pa.int32() if pa.types.is_time32(kind) else pa.int64()
         return column.cast(integers)[0].as_py()
     if pa.types.is_struct(kind) and column[0].is_valid:
-        return {field.name: _plain(column.field(place)) for place, field in enumerate(kind)}
+        return {original_name(field): _plain(column.field(place)) for place, field in enumerate(kind)}
     if pa.types.is_list(kind) and column[0].is_valid:
         items = column[0].values
         return [_plain(items.slice(i, 1)) for i in range(len(items))]

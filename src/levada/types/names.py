@@ -86,8 +86,8 @@ class Rules:
 
     def hashed(self, name: str, text: str, digits: int) -> str:
         """A text as short as need be, told apart by the hash of the original name."""
-        ending = "__" + hashlib.sha256(name.encode()).hexdigest()[:digits]
-        return text.encode()[: self.longest - len(ending)].decode(errors="ignore") + ending
+        room = self.longest - len("__") - digits
+        return _hashed(name, text.encode()[:room].decode(errors="ignore"), digits)
 
     @cached_property
     def _escapes(self) -> re.Pattern[str]:
@@ -111,6 +111,10 @@ TARGETS: Final[dict[str, Rules]] = {
         why="names are C strings; very long ones make every statement slow",
     ),
 }
+
+
+def _hashed(name: str, text: str, digits: int) -> str:
+    return f"{text}__{hashlib.sha256(name.encode()).hexdigest()[:digits]}"
 
 
 def _escaped(character: str) -> str:
@@ -145,7 +149,12 @@ class Names:
     def learn(self, known: pa.Schema | None) -> None:
         """Keep the names that fields have."""
         if known is not None:
-            self._learn(self._top, known)
+            self._learn(self._top, filter(self._learnable, known))
+
+    def _learnable(self, known: pa.Field) -> bool:
+        """Whether a column is anyone's; a side column's name is one that no field is ever given."""
+        ending = self._rules.ending
+        return not ending or not self._rules.folded(known.name).endswith(ending)
 
     def mapped(self, schema: pa.Schema) -> pa.Schema:
         """The schema with names that the target takes, at every level; itself where all are.
@@ -153,12 +162,12 @@ class Names:
         Raises:
             ConfigError: a name appears twice.
         """
-        fields = self._mapped(self._top, schema, column=True)
+        fields = self._mapped(self._top, originals(schema), column=True)
         renamed = pa.schema(fields, metadata=schema.metadata)
         return schema if renamed.equals(schema, check_metadata=True) else renamed
 
     def _learn(self, level: _Level, fields: Iterable[pa.Field]) -> None:
-        for known in fields:
+        for known in sorted(fields, key=lambda one: bool(original_name(one) == one.name)):  # renamed first
             name = original_name(known)
             level.given.setdefault(name, known.name)
             level.taken.add(self._rules.folded(known.name))
@@ -171,7 +180,7 @@ class Names:
         return [self._field(level, one, seen, column=column) for one in fields]
 
     def _field(self, level: _Level, one: pa.Field, seen: set[str], *, column: bool) -> pa.Field:
-        name = original_name(one)
+        name = one.name
         if name in seen:
             raise ConfigError(
                 f"the name {name[:80]!r} appears twice", hint="rename one of them on the way, or leave it out"
@@ -195,8 +204,11 @@ class Names:
 
 
 def originals(schema: pa.Schema) -> pa.Schema:
-    """The schema with the original names, at every level; itself where they are."""
-    fields = list(map(_original, schema))
+    """The schema with the original names, at every level; itself where they are.
+
+    A field of another origin that has such a name itself, as a side column can, gets one with a hash.
+    """
+    fields = _restored(schema)
     renamed = pa.schema(fields, metadata=schema.metadata)
     return schema if renamed.equals(schema, check_metadata=True) else renamed
 
@@ -257,9 +269,17 @@ class _Retyped:
         return self._schema.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
 
 
-def _original(one: pa.Field) -> pa.Field:
+def _restored(fields: Iterable[pa.Field]) -> list[pa.Field]:
+    there = list(fields)
+    taken = {original_name(one) for one in there if original_name(one) != one.name}
+    return [_original(one, taken) for one in there]
+
+
+def _original(one: pa.Field, taken: set[str]) -> pa.Field:
     name = original_name(one)
-    return _renamed(one, name, _with_documents(one.type, lambda inside: list(map(_original, inside))), name)
+    if name == one.name and name in taken:
+        name = _hashed(name, name, _DIGITS)
+    return _renamed(one, name, _with_documents(one.type, _restored), name)
 
 
 def _renamed(one: pa.Field, name: str, kind: pa.DataType, original: str) -> pa.Field:
