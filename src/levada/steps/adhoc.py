@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from levada.batches import Batch
 from levada.connectors.addresses import Addresses
-from levada.connectors.base import Estimate, Mode, Query, Table
+from levada.connectors.base import Estimate, Query, Table
 from levada.connectors.spool import Spool
-from levada.errors import Fatal, Skippable
+from levada.errors import ConfigError, Fatal, Skippable
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.types import cast
@@ -62,49 +63,31 @@ def copy(
     source: str,
     target: str,
     *,
-    mode: Mode | str = Mode.APPEND,
-    key: tuple[str, ...] = (),
-    columns: tuple[str, ...] = (),
-    where: str | None = None,
-    filter: Mapping[str, Any] | None = None,  # noqa: A002 - the field's name everywhere
     window: Window | None = None,
     time_column: str | None = None,
-    lanes: int = 1,
-    consistent: bool = False,
     resume: bool = False,
     expected: Callable[[Estimate], None] = lambda _: None,
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = no_progress,
+    **options: Any,
 ) -> Copied:
     """Copy one table to another, once.
 
     Args:
         tables: finds both addresses.
         source, target: `connection.table`, or URLs.
-        mode: how rows are written.
-        key: columns that identify a row (`upsert`).
-        columns, where, filter: what to read.
         window: only rows of this window, by the source's time column or `time_column`.
-        lanes, consistent: see `CopySettings`.
         resume: go on from what a killed copy of the same left (from MongoDB to a lake).
         expected: told how much there is to read.
         stop: set it to stop; what was written so far is given up.
         progress: told rows and bytes as they move.
+        options: mode, key, columns, where, filter, lanes, consistent and what else a `copy` step takes
+            (see `levada.steps.copy.CopySettings`).
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
     """
-    settings = CopySettings.model_validate(
-        {
-            "from": source,
-            "to": target,
-            "mode": mode,
-            "key": key,
-            "columns": columns,
-            "where": where,
-            "filter": dict(filter or {}),
-            "window": window is not None,
-            "lanes": lanes,
-            "consistent": consistent,
-        }
-    )
+    settings = _settings({**options, "from": source, "to": target, "window": window is not None})
     context = StepContext(
         tables=Overlay(tables, source, time_column),
         store=None,
@@ -121,6 +104,20 @@ def copy(
     result = CopyStep(settings, Attended(resume, expected)).run(context)
     rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
     return Copied(result.rows, result.bytes, rejected, seconds, result.note, context.timings.seconds)
+
+
+def _settings(options: Mapping[str, Any]) -> CopySettings:
+    try:
+        return CopySettings.model_validate(
+            {name: value for name, value in options.items() if value is not None}
+        )
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise ConfigError(
+            f"option {'.'.join(map(str, wrong['loc']))!r} of this copy: {wrong['msg']}",
+            where=f"{options['from']} -> {options['to']}",
+            hint=f"options: {', '.join(CopySettings.model_fields)}",
+        ) from None
 
 
 def _owner(tables: Addresses, settings: CopySettings) -> str:
