@@ -1,33 +1,16 @@
 //! One column under construction: typed values pushed one after the other, rows without one are gaps.
 
-use super::decimal::{Decimal128, power};
+use super::buffers::{Bytes, Decimals, List, fixed, repeat_last};
 use super::elements::{
     ARRAY, BINARY, BOOL, DATE, DECIMAL, DOCUMENT, DOUBLE, INT32, INT64, JAVASCRIPT, NULL, OBJECT_ID, STRING,
-    SYMBOL, TIMESTAMP, body, value_size,
+    SYMBOL, TIMESTAMP, value_size,
 };
 use super::extjson;
 use super::group::Group;
 use super::hex;
 use super::join::{INT32_DIGITS, INT64_DIGITS};
-use super::reason::Malformed;
+use super::reason::{Pushed, Stop};
 use super::schema::{Kind, Node};
-
-/// Why the documents of a batch can't be pushed any further.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// A document is malformed, or the columns don't hold it.
-    Mismatch,
-    /// A column needs more than 2 GiB of text.
-    TooLarge,
-}
-
-impl From<Malformed> for Stop {
-    fn from(_: Malformed) -> Self {
-        Self::Mismatch
-    }
-}
-
-pub(crate) type Pushed<T> = Result<T, Stop>;
 
 pub(crate) struct Column {
     pub(crate) values: Values,
@@ -59,95 +42,38 @@ pub(crate) enum Values {
     Array(Box<List>),
 }
 
-/// Values of variable size: where each ends, and their bytes.
-pub(crate) struct Bytes {
-    pub(crate) offsets: Vec<i32>,
-    pub(crate) data: Vec<u8>,
-}
-
-pub(crate) struct Decimals {
-    pub(crate) values: Vec<i128>,
-    scale: u8,
-    /// 10^(digits + scale): what every value has to be less than.
-    limit: u128,
-    digits: i64,
-}
-
-pub(crate) struct List {
-    pub(crate) offsets: Vec<i32>,
-    pub(crate) item: Column,
-}
-
-impl Bytes {
-    pub(crate) fn new() -> Self {
-        Self { offsets: vec![0], data: Vec::new() }
+impl Values {
+    /// No values yet, in documents of level `depth`.
+    fn new(kind: &Kind, depth: usize) -> Self {
+        match kind {
+            Kind::Null => Self::Null,
+            Kind::Bool => Self::Bool(Vec::new()),
+            Kind::Int32 => Self::Int32(Vec::new()),
+            Kind::Int64 => Self::Int64(Vec::new()),
+            Kind::Double => Self::Double(Vec::new()),
+            Kind::Date => Self::Date(Vec::new()),
+            Kind::Timestamp => Self::Timestamp(Vec::new()),
+            Kind::Decimal(digits, scale) => Self::Decimal(Decimals::new(*digits, *scale)),
+            Kind::String => Self::Text(STRING, Bytes::new()),
+            Kind::JavaScript => Self::Text(JAVASCRIPT, Bytes::new()),
+            Kind::Symbol => Self::Text(SYMBOL, Bytes::new()),
+            Kind::ObjectId => Self::ObjectId(Bytes::new()),
+            Kind::Uuid => Self::Uuid(Bytes::new()),
+            Kind::Binary(subtype) => Self::Binary(*subtype, Bytes::new()),
+            Kind::Variant => Self::Variant(depth, Bytes::new()),
+            Kind::Document(members) => Self::Document(Box::new(Group::new(&members.nodes, depth + 1))),
+            Kind::Array(item) => {
+                let item = Column::new(item, depth + 1);
+                Self::Array(Box::new(List { offsets: vec![0], item }))
+            }
+        }
     }
-
-    #[inline]
-    fn end(&mut self) -> Pushed<()> {
-        self.offsets.push(i32::try_from(self.data.len()).map_err(|_| Stop::TooLarge)?);
-        Ok(())
-    }
-
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) -> Pushed<()> {
-        self.data.extend_from_slice(bytes);
-        self.end()
-    }
-}
-
-impl Decimals {
-    fn new(digits: i64, scale: u8) -> Self {
-        let limit = power((digits + i64::from(scale)) as i32).unwrap_or(0);
-        Self { values: Vec::new(), scale, limit, digits }
-    }
-
-    /// Pushes a whole number of a type with this many digits.
-    fn push_whole(&mut self, value: i64, digits: i64) -> Pushed<()> {
-        let factor = power(self.scale.into()).filter(|_| self.digits >= digits);
-        self.values.push(i128::from(value) * factor.ok_or(Stop::Mismatch)? as i128);
-        Ok(())
-    }
-
-    #[inline]
-    fn push(&mut self, raw: [u8; 16]) -> Pushed<()> {
-        let value = Decimal128::read(raw).scaled(self.scale, self.limit);
-        self.values.push(value.ok_or(Stop::Mismatch)?);
-        Ok(())
-    }
-}
-
-/// The first `N` bytes of a value.
-#[inline]
-fn fixed<const N: usize>(rest: &[u8]) -> Pushed<[u8; N]> {
-    rest.first_chunk().copied().ok_or(Stop::Mismatch)
 }
 
 impl Column {
     /// An empty column of values in documents of level `depth`.
     pub(crate) fn new(node: &Node, depth: usize) -> Self {
-        let values = match &node.kind {
-            Kind::Null => Values::Null,
-            Kind::Bool => Values::Bool(Vec::new()),
-            Kind::Int32 => Values::Int32(Vec::new()),
-            Kind::Int64 => Values::Int64(Vec::new()),
-            Kind::Double => Values::Double(Vec::new()),
-            Kind::Date => Values::Date(Vec::new()),
-            Kind::Timestamp => Values::Timestamp(Vec::new()),
-            Kind::Decimal(digits, scale) => Values::Decimal(Decimals::new(*digits, *scale)),
-            Kind::String => Values::Text(STRING, Bytes::new()),
-            Kind::JavaScript => Values::Text(JAVASCRIPT, Bytes::new()),
-            Kind::Symbol => Values::Text(SYMBOL, Bytes::new()),
-            Kind::ObjectId => Values::ObjectId(Bytes::new()),
-            Kind::Uuid => Values::Uuid(Bytes::new()),
-            Kind::Binary(subtype) => Values::Binary(*subtype, Bytes::new()),
-            Kind::Variant => Values::Variant(depth, Bytes::new()),
-            Kind::Document(members) => Values::Document(Box::new(Group::new(&members.nodes, depth + 1))),
-            Kind::Array(item) => {
-                let item = Self::new(item, depth + 1);
-                Values::Array(Box::new(List { offsets: vec![0], item }))
-            }
-        };
+        let values = Values::new(&node.kind, depth);
         Self { values, len: 0, gaps: Vec::new(), moves: node.given.is_some() }
     }
 
@@ -312,42 +238,4 @@ impl Column {
             | Values::Variant(_, bytes) => repeat_last(&mut bytes.offsets, rows),
         }
     }
-}
-
-fn repeat_last(offsets: &mut Vec<i32>, rows: usize) {
-    let last = offsets.last().copied().unwrap_or(0);
-    offsets.resize(rows + 1, last);
-}
-
-impl List {
-    fn read(&mut self, mut rest: &[u8]) -> Pushed<()> {
-        while let Some((&tag, behind)) = rest.split_first() {
-            let value = behind_key(behind)?;
-            let size = self.item.push(tag, value, self.item.len)?;
-            rest = value.get(size..).ok_or(Stop::Mismatch)?;
-        }
-        self.offsets.push(i32::try_from(self.item.len).map_err(|_| Stop::TooLarge)?);
-        Ok(())
-    }
-}
-
-/// What stands behind the key of an element, whatever the key is.
-#[inline]
-fn behind_key(bytes: &[u8]) -> Pushed<&[u8]> {
-    match bytes {
-        [1..=255, 0, rest @ ..] | [1..=255, 1..=255, 0, rest @ ..] => Ok(rest),
-        _ => {
-            let stop = super::elements::find_nul(bytes).ok_or(Stop::Mismatch)?;
-            Ok(&bytes[stop + 1..])
-        }
-    }
-}
-
-/// The body of a whole document of a batch.
-pub(crate) fn body_of(buffer: &[u8], start: i64, end: i64) -> Result<&[u8], Malformed> {
-    let (Ok(from), Ok(to)) = (usize::try_from(start), usize::try_from(end)) else {
-        return Err(Malformed::Frame);
-    };
-    let whole = buffer.get(from..to).ok_or(Malformed::Frame)?;
-    body(whole).map_err(|_| Malformed::Frame)
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Schema, SchemaRef};
 
-use super::column::{Stop, body_of};
+use super::elements::body_of;
 use super::finish;
 use super::group::Group;
 use super::learn;
-use super::reason::Malformed;
+use super::reason::{Malformed, Stop};
 use super::schema::{Members, Node, Unsupported, nullable};
 use super::validate;
 

@@ -94,6 +94,15 @@ pub(crate) fn body(document: &[u8]) -> Result<&[u8], Malformed> {
     }
 }
 
+/// The body of a whole document of a batch.
+pub(crate) fn body_of(buffer: &[u8], start: i64, end: i64) -> Result<&[u8], Malformed> {
+    let (Ok(from), Ok(to)) = (usize::try_from(start), usize::try_from(end)) else {
+        return Err(Malformed::Frame);
+    };
+    let whole = buffer.get(from..to).ok_or(Malformed::Frame)?;
+    body(whole).map_err(|_| Malformed::Frame)
+}
+
 /// Bytes of the value of type `tag` at the beginning of `rest`; never more than `rest` has.
 #[inline]
 pub(crate) fn value_size(tag: u8, rest: &[u8]) -> Result<usize, Malformed> {

@@ -5,8 +5,10 @@ use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::DataType;
 
-use super::column::{Bytes, Column, Pushed, Stop, Values};
+use super::buffers::Bytes;
+use super::column::{Column, Values};
 use super::group::Group;
+use super::reason::{Pushed, Stop};
 
 /// The columns of `rows` documents by these types; the group is empty afterwards.
 pub(crate) fn columns<'a>(

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::column::{Column, Pushed, Stop};
+use super::column::Column;
 use super::elements::find_nul;
+use super::reason::{Pushed, Stop};
 use super::schema::Node;
 
 /// With this many names or fewer, comparing with each is faster than hashing.

@@ -1,5 +1,6 @@
 //! BSON -> Arrow.
 
+mod buffers;
 mod column;
 pub(crate) mod decimal;
 mod decoder;

@@ -47,3 +47,20 @@ impl fmt::Display for Malformed {
         })
     }
 }
+
+/// Why the documents of a batch can't be pushed any further.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A document is malformed, or the columns don't hold it.
+    Mismatch,
+    /// A column needs more than 2 GiB of text.
+    TooLarge,
+}
+
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
+        Self::Mismatch
+    }
+}
+
+pub(crate) type Pushed<T> = Result<T, Stop>;
