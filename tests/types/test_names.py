@@ -6,6 +6,7 @@ import re
 import sys
 from hashlib import sha256
 from itertools import permutations
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -307,3 +308,58 @@ def test_a_name_that_can_be_two_columns_is_refused() -> None:
     with pytest.raises(ConfigError, match="can be two") as refused:
         stored_name(schema, "a_x0020_b")
     assert refused.value.hint == "write 'a b' or 'a_x005f_x0020_b'"
+
+
+DOCS = (Path(__file__).parents[2] / "docs/reference/names.md").read_text()
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells of the documented table whose first cell is called so, without its head."""
+    lines = DOCS.splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    rows = lines[start + 2 :]
+    return [row.strip("|").split(" | ") for row in rows[: rows.index("")]]
+
+
+def cells(text: str) -> list[str]:
+    return re.findall("`([^`]*)`", text)
+
+
+def test_the_documented_rules_are_those_of_the_code() -> None:
+    documented = {cells(row[0])[0]: row for row in table("Target")}
+    assert list(documented) == list(TARGETS)
+    named = {" ": "space", "\0": "NUL"}
+    for target, rules in TARGETS.items():
+        _, characters, longest, twins, own, why = documented[target]
+        mapped = [chr(code) for code in range(0x3000) if re.match(f"[{rules.forbidden}]", chr(code))]
+        control = [chr(code) for code in [*range(32), 127]]
+        expected = "control characters, " if set(control) <= set(mapped) else ""
+        rest = [one for one in mapped if not expected or one not in control]
+        words, signs = [named[one] for one in rest if one in named], {one for one in rest if one not in named}
+        assert re.split(r",?\s+`", characters)[0] == expected + ", ".join(words)
+        assert set(cells(characters)) == signs
+        assert longest == f"{rules.longest:,} bytes"
+        assert twins == f"without case, by {'Unicode' if rules.folded('É') == rules.folded('é') else 'ASCII'}"
+        assert cells(own) == ["_levada_…", *([f"…{rules.ending}"] if rules.ending else [])]
+        assert why.strip() == rules.why
+
+
+def test_the_documented_examples_are_what_happens() -> None:
+    examples = [[cells(text) or [""] for text in row] for row in table("Original")]
+    assert len(examples) > 10
+    for names, lake, duckdb in examples:
+        assert Names(LAKE).mapped(of_ints(*names)).names == lake
+        assert Names(DUCKDB).mapped(of_ints(*names)).names == duckdb
+
+
+def test_names_are_known_in_documents_that_others_added_fields_to() -> None:
+    inner = pa.struct([("a b", pa.int64()), pa.field("d", pa.timestamp("ms", "UTC"))])
+    logical = Names(LAKE).mapped(pa.schema([("the s", inner), ("l", pa.list_(inner)), ("n m", pa.int32())]))
+    grown = pa.struct([("a_x0020_b", pa.int64()), ("d", pa.timestamp("us", "UTC")), ("theirs", pa.string())])
+    stored = pa.schema([("the_x0020_s", grown), ("l", pa.list_(grown)), ("n_x0020_m", pa.float64())])
+    back = originals(readable_schema(logical, stored))
+    assert back.names == ["the s", "l", "n m"]
+    assert [field.name for field in back.field("the s").type] == ["a b", "d", "theirs"]
+    assert back.field("l").type.value_type == back.field("the s").type
+    assert back.field("the s").type.field("d").type == pa.timestamp("ms", "UTC")
+    assert back.field("n m").type == pa.float64()

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from levada.types.cast import struct
-from levada.types.kinds import kind_of, original_name
+from levada.types.kinds import NAME, NAMED, kind_of, original_name
 
 EMPTY = "_levada_empty"
 #: Columns of this prefix are Levada's own; a source never shows them.
@@ -98,11 +98,29 @@ def readable_schema(logical: pa.Schema, stored: pa.Schema) -> pa.Schema:
 
 
 def known_field(logical: pa.Field | None, stored: pa.Field) -> pa.Field:
-    """The logical field where it still describes the stored one, else the stored one."""
+    """The logical field where it still describes the stored one, else the stored one.
+
+    Where others added fields to a document, those it had are described as before.
+    """
     plain = stored_type(stored.type)
-    if logical is None or stored_type(logical.type) != plain:
+    if logical is None:
         return pa.field(stored.name, plain)
-    return logical.with_nullable(True)
+    if stored_type(logical.type) == plain:
+        return logical.with_nullable(True)
+    return pa.field(stored.name, _known_type(logical.type, plain), metadata=_label_of_names(logical))
+
+
+def _known_type(logical: pa.DataType, plain: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(logical) and pa.types.is_struct(plain):
+        known = {field.name: field for field in logical}
+        return pa.struct([known_field(known.get(field.name), field) for field in plain])
+    if pa.types.is_list(logical) and pa.types.is_list(plain):
+        return pa.list_(known_field(logical.value_field.with_name("element"), plain.value_field))
+    return plain
+
+
+def _label_of_names(field: pa.Field) -> dict[bytes, bytes] | None:
+    return {key: value for key, value in (field.metadata or {}).items() if key in (NAME, NAMED)} or None
 
 
 class Change(IntEnum):
