@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -145,15 +145,19 @@ class Meter:
     Args:
         quiet: print nothing.
         every: seconds between lines where there is no terminal.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, *, quiet: bool = False, every: float = 30.0) -> None:
+    def __init__(
+        self, *, quiet: bool = False, every: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._quiet = quiet
+        self._clock = clock
         self._live = sys.stderr.isatty()
         self._every = 0.2 if self._live else every
         self._total: int | None = None
         self._rows = self._bytes = self._before = 0
-        self._started = self._shown = time.monotonic()
+        self._started = self._shown = clock()
 
     def expect(self, estimate: Estimate) -> None:
         """Learn how much there is to do."""
@@ -164,7 +168,7 @@ class Meter:
         self._rows += rows
         self._bytes += size
         self._before += 0 if size else rows
-        now = time.monotonic()
+        now = self._clock()
         if not self._quiet and now - self._shown > self._every:
             self._shown = now
             text = self._text(max(now - self._started, 1e-3))

@@ -1,0 +1,71 @@
+"""`levada copy`: progress, profile, resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from levada.cli.output import Meter
+from levada.connectors.base import Estimate
+
+from .conftest import Levada
+
+
+@pytest.fixture
+def source(mongo: MongoClient[Any], mongod: str, database: str) -> str:
+    mongo[database]["orders"].insert_many([{"_id": at, "total": at / 2} for at in range(3_000)])
+    host = mongod.removeprefix("mongodb://").split("/")[0]
+    return f"mongodb://{host}/{database}.orders?directConnection=true"
+
+
+def test_progress_says_how_fast_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    moments = iter([0.0, 10.0, 50.0])
+    meter = Meter(every=30, clock=lambda: next(moments))
+    meter.expect(Estimate(rows=5_000, row_bytes=100))
+    meter(500, 50_000)
+    assert capsys.readouterr().err == ""
+    meter(2_000, 200_000_000)
+    assert capsys.readouterr().err == "2,500 rows, 50 rows/s, 4.0 MB/s, 50%, about 50 s left\n"
+
+
+def test_rows_that_an_earlier_process_moved_count_as_done_but_not_as_fast(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    moments = iter([0.0, 1.0, 40.0])
+    meter = Meter(every=30, clock=lambda: next(moments))
+    meter.expect(Estimate(rows=4_000))
+    meter(3_000, 0)
+    meter(400, 40_000_000)
+    assert capsys.readouterr().err == "3,400 rows, 10 rows/s, 1.0 MB/s, 85%, about 60 s left\n"
+
+
+def test_a_profile_says_where_the_time_went(levada: Levada, source: str, tmp_path: Path) -> None:
+    found = levada("copy", source, f"file://{tmp_path}/lake/orders", "--profile")
+    assert found.code == 0
+    assert found.out.startswith("3,000 rows in ")
+    for part in ("read", "decode", "encode", "write", "commit"):
+        assert f"\n{part} " in found.out
+    timings = levada("copy", source, f"file://{tmp_path}/lake/orders", "--mode", "replace", "--json").json[
+        "timings"
+    ]
+    assert {"read", "decode", "encode", "write", "commit"} <= timings.keys()
+    assert all(seconds >= 0 for seconds in timings.values())
+
+
+def test_a_copy_that_has_ended_is_not_done_twice(levada: Levada, source: str, tmp_path: Path) -> None:
+    target = f"file://{tmp_path}/lake/orders"
+    assert levada("copy", source, target, "--resume").out.startswith("3,000 rows")
+    again = levada("copy", source, target, "--resume")
+    assert again.code == 0
+    assert "this copy had been committed before" in again.out
+    assert levada("copy", source, target, "--json").json["rows"] == 3_000  # append: once more
+
+
+def test_what_cannot_be_resumed_says_so(levada: Levada, source: str, tmp_path: Path) -> None:
+    found = levada("copy", source, f"file://{tmp_path}/orders.csv", "--mode", "replace", "--resume")
+    assert found.code == 2
+    assert "can't be resumed" in found.err
+    assert not (tmp_path / "orders.csv").exists()
