@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -24,9 +24,10 @@ from levada.batches import Batch
 from levada.bson import Decoder, Documents, encode
 from levada.connectors.base import Connection, Mode, Query, Table, Write
 from levada.connectors.duckdb import DuckdbConnection, DuckdbSettings
-from levada.connectors.lake import LakeConnection, LakeSettings
+from levada.connectors.lake import LakeConnection, LakeSettings, draft
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 from levada.errors import ConfigError, Retriable
+from levada.positions import Position
 from levada.types.names import Renaming, originals
 from levada.windows import Window
 
@@ -249,6 +250,37 @@ def test_a_side_column_holds_original_names(tmp_path: Path) -> None:
     rows = sorted(store.read().to_pylist(), key=lambda row: row["_id"])
     assert [row["v"] for row in rows] == [{"a_x0020_b": 1}, None, {"a_x0020_b": 2}]
     assert [row["v__variant"] for row in rows] == [None, '{"a b":"x"}', None]
+
+
+def test_a_resumed_copy_goes_on_with_the_names_it_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft, "CHECKPOINT_BYTES", 1)
+    store = Store(lake_in(tmp_path))
+    copy = Write(store.table, Mode.APPEND, "copy", checkpoints="all of it")
+    sink: Any = store.connection.sink(store.table)
+    killed = sink.open(copy)
+    killed.write(Batch(decoded([{"_id": 1, "ID": 1, "s": {"B": 1}}]), Position({"": 1})))
+    killed.abort()
+    resumed = sink.open(replace(copy, resume=True))
+    assert resumed.reached == Position({"": 1})
+    resumed.write(Batch(decoded([{"_id": 2, "id": 2, "s": {"b": 2, "B": 3}}]), Position({"": 2})))
+    resumed.commit(None)
+    assert store.documents() == [
+        {"_id": 1, "ID": 1, "s": {"B": 1}},
+        {"_id": 2, "id": 2, "s": {"b": 2, "B": 3}},
+    ]
+    assert store.read().schema.names[:2] == ["_id", "ID"]
+
+
+def test_a_lake_and_a_database_copied_into_each_other_keep_original_names(tmp_path: Path) -> None:
+    documents = [{"_id": 1, **{name: {name: 1} for name in ODD}}]
+    here, there = Store(lake_in(tmp_path)), Store(duckdb_in(tmp_path))
+    here.write(decoded(documents))
+    there.write(*here.read().to_batches(), mode=Mode.UPSERT)
+    here.write(*there.read().to_batches(), mode=Mode.REPLACE)
+    assert here.documents() == there.documents() == documents
+    there.connection.close()
 
 
 def test_a_writer_that_named_twins_otherwise_is_sent_back(store: Store) -> None:

@@ -162,8 +162,10 @@ class Names:
         Raises:
             ConfigError: a name appears twice.
         """
-        fields = self._mapped(self._top, originals(schema), column=True)
-        renamed = pa.schema(fields, metadata=schema.metadata)
+        plain = originals(schema)
+        before = list(plain)
+        fields = self._mapped(self._top, before, column=True)
+        renamed = plain if _same(before, fields) else pa.schema(fields, metadata=schema.metadata)
         return schema if renamed.equals(schema, check_metadata=True) else renamed
 
     def _learn(self, level: _Level, fields: Iterable[pa.Field]) -> None:
@@ -190,8 +192,7 @@ class Names:
         if given is None:
             given = level.given[name] = self._free(level, name, column=column)
             level.taken.add(self._rules.folded(given))
-        kind = _with_documents(one.type, lambda inside: self._mapped(level.below(name), inside))
-        return _renamed(one, given, kind, name)
+        return _renamed(one, given, name, lambda inside: self._mapped(level.below(name), inside))
 
     def _free(self, level: _Level, name: str, *, column: bool) -> str:
         """A name that no other field of the level has."""
@@ -208,9 +209,9 @@ def originals(schema: pa.Schema) -> pa.Schema:
 
     A field of another origin that has such a name itself, as a side column can, gets one with a hash.
     """
-    fields = _restored(schema)
-    renamed = pa.schema(fields, metadata=schema.metadata)
-    return schema if renamed.equals(schema, check_metadata=True) else renamed
+    before = list(schema)
+    fields = _restored(before)
+    return schema if _same(before, fields) else pa.schema(fields, metadata=schema.metadata)
 
 
 def agree(rules: Rules, known: pa.Schema, schema: pa.Schema) -> bool:
@@ -269,53 +270,80 @@ class _Retyped:
         return self._schema.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
 
 
-def _restored(fields: Iterable[pa.Field]) -> list[pa.Field]:
-    there = list(fields)
-    taken = {original_name(one) for one in there if original_name(one) != one.name}
-    return [_original(one, taken) for one in there]
+def _restored(fields: list[pa.Field]) -> list[pa.Field]:
+    names = list(map(original_name, fields))
+    taken = {name for name, one in zip(names, fields, strict=True) if name != one.name}
+    return [_original(one, name, taken) for one, name in zip(fields, names, strict=True)]
 
 
-def _original(one: pa.Field, taken: set[str]) -> pa.Field:
-    name = original_name(one)
-    if name == one.name and name in taken:
+def _original(one: pa.Field, name: str, taken: set[str]) -> pa.Field:
+    if name in taken and name == one.name:
         name = _hashed(name, name, _DIGITS)
-    return _renamed(one, name, _with_documents(one.type, _restored), name)
+    return _renamed(one, name, name, _restored)
 
 
-def _renamed(one: pa.Field, name: str, kind: pa.DataType, original: str) -> pa.Field:
-    """A field with another name and type, its original name noted where it is another one."""
-    metadata = {key: value for key, value in (one.metadata or {}).items() if key not in (NAME, NAMED)}
+def _renamed(one: pa.Field, name: str, original: str, change: _Change) -> pa.Field:
+    """A field by another name, the fields of its documents too; itself where nothing changes."""
+    kind, known = one.type, one.metadata or {}
+    inside = _with_documents(kind, change) if kind.num_fields else kind
+    if inside is kind and name == original == one.name and NAME not in known:
+        return one
+    metadata = {key: value for key, value in known.items() if key not in (NAME, NAMED)}
     if name != original:
         metadata |= {NAME: original.encode(), NAMED: name.encode()}
-    return pa.field(name, kind, one.nullable, metadata or None)
+    return pa.field(name, inside, one.nullable, metadata or None)
+
+
+def _same(before: list[pa.Field], after: list[pa.Field]) -> bool:
+    return all(one is other for one, other in zip(before, after, strict=True))
 
 
 def _documents(kind: pa.DataType) -> list[pa.Field] | None:
     """The fields of a document, or of the documents in an array or a map; None for other types."""
     if pa.types.is_struct(kind):
         return list(kind)
-    if pa.types.is_map(kind):
-        return _documents(kind.item_type)
-    return _documents(kind.value_type) if any(matches(kind) for matches, _ in _LISTS) else None
+    return next((_documents(inner(kind).type) for matches, inner, _ in _AROUND if matches(kind)), None)
 
 
-def _with_documents(kind: pa.DataType, change: Callable[[list[pa.Field]], list[pa.Field]]) -> pa.DataType:
-    """The type with other fields in its documents."""
+def _with_documents(kind: pa.DataType, change: _Change) -> pa.DataType:
+    """The type with other fields in its documents; itself where they are the same."""
     if pa.types.is_struct(kind):
-        return pa.struct(change(list(kind)))
-    if pa.types.is_map(kind):
-        item = kind.item_field.with_type(_with_documents(kind.item_type, change))
-        return pa.map_(kind.key_field, item, kind.keys_sorted)
-    for matches, make in _LISTS:
+        before = list(kind)
+        after = change(before)
+        return kind if _same(before, after) else pa.struct(after)
+    for matches, inner, make in _AROUND:
         if matches(kind):
-            return make(kind, kind.value_field.with_type(_with_documents(kind.value_type, change)))
+            item = inner(kind)
+            known = item.type
+            changed = _with_documents(known, change)
+            return kind if changed is known else make(kind, item.with_type(changed))
     return kind
 
 
-_LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType, pa.Field], pa.DataType]], ...] = (
-    (pa.types.is_list, lambda _, item: pa.list_(item)),
-    (pa.types.is_large_list, lambda _, item: pa.large_list(item)),
-    (pa.types.is_fixed_size_list, lambda kind, item: pa.list_(item, kind.list_size)),
-    (pa.types.is_list_view, lambda _, item: pa.list_view(item)),
-    (pa.types.is_large_list_view, lambda _, item: pa.large_list_view(item)),
+_Change = Callable[[list[pa.Field]], list[pa.Field]]
+
+
+def _item(kind: pa.DataType) -> pa.Field:
+    return kind.value_field
+
+
+#: Types around documents: whether one is such, its inner field, and how it is made of another one.
+_AROUND: tuple[
+    tuple[
+        Callable[[pa.DataType], bool],
+        Callable[[pa.DataType], pa.Field],
+        Callable[[pa.DataType, pa.Field], pa.DataType],
+    ],
+    ...,
+] = (
+    (pa.types.is_list, _item, lambda _, item: pa.list_(item)),
+    (pa.types.is_large_list, _item, lambda _, item: pa.large_list(item)),
+    (pa.types.is_fixed_size_list, _item, lambda kind, item: pa.list_(item, kind.list_size)),
+    (pa.types.is_list_view, _item, lambda _, item: pa.list_view(item)),
+    (pa.types.is_large_list_view, _item, lambda _, item: pa.large_list_view(item)),
+    (
+        pa.types.is_map,
+        lambda kind: kind.item_field,
+        lambda kind, item: pa.map_(kind.key_field, item, kind.keys_sorted),
+    ),
 )
