@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from levada.types.extjson import texts
 from levada.types.kinds import MAX_FIELDS, NAME, NAMED, field_of, kind_of, original_name
 from levada.types.layout import from_stored, readable_schema, stored_schema, to_stored
 from levada.types.names import TARGETS, Names, Renaming, Rules, agree, originals, stored_name
+from levada.types.sql import create_table
 
 pytestmark = pytest.mark.unit
 
@@ -310,6 +312,16 @@ def test_a_name_that_can_be_two_columns_is_refused() -> None:
     assert refused.value.hint == "write 'a b' or 'a_x005f_x0020_b'"
 
 
+def test_the_table_shown_as_sql_is_one_that_duckdb_takes() -> None:
+    inner = pa.struct([("a", pa.int64()), ("A", pa.int64()), ("", pa.int64())])
+    schema = pa.schema([("id", pa.int64()), ("ID", pa.int64()), ("a.b", inner), ('q"', pa.list_(inner))])
+    with duckdb.connect() as connection:
+        connection.execute(create_table("t", schema)).fetchall()
+        shown = connection.sql("SELECT * FROM t").to_arrow_table().schema
+    assert shown.names == Names(DUCKDB).mapped(schema).names
+    assert [field.name for field in shown.field("a.b").type][::2] == ["a", "_x_"]
+
+
 DOCS = (Path(__file__).parents[2] / "docs/reference/names.md").read_text()
 
 
@@ -347,9 +359,9 @@ def test_the_documented_rules_are_those_of_the_code() -> None:
 def test_the_documented_examples_are_what_happens() -> None:
     examples = [[cells(text) or [""] for text in row] for row in table("Original")]
     assert len(examples) > 10
-    for names, lake, duckdb in examples:
-        assert Names(LAKE).mapped(of_ints(*names)).names == lake
-        assert Names(DUCKDB).mapped(of_ints(*names)).names == duckdb
+    for names, in_lake, in_duckdb in examples:
+        assert Names(LAKE).mapped(of_ints(*names)).names == in_lake
+        assert Names(DUCKDB).mapped(of_ints(*names)).names == in_duckdb
 
 
 def test_names_are_known_in_documents_that_others_added_fields_to() -> None:

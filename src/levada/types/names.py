@@ -94,7 +94,9 @@ class Rules:
         return re.compile(f"_(?=x[0-9a-f]{{4}}[_{self.forbidden}])|[{self.forbidden}]")
 
 
-#: Target -> its rules. Tried on deltalake 1.6 and DuckDB 2.0; what is not here, they take.
+#: Target -> its rules. Tried on deltalake 1.6 and DuckDB 2.0; what is not here, they take. Characters Spark
+#: refuses: `checkFieldName` of its ParquetSchemaConverter; control characters can't stand in a folder's name.
+#: Length: https://docs.aws.amazon.com/glue/latest/webapi/API_Column.html.
 TARGETS: Final[dict[str, Rules]] = {
     "lake": Rules(
         forbidden=r"\x00-\x20,;{}()=\x7f",

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from levada.types.kinds import KINDS, kind_of
 from levada.types.layout import stored_schema
+from levada.types.names import TARGETS, Names
 
 #: Type id -> its name in DuckDB (https://duckdb.org/docs/stable/sql/data_types/overview).
 _NAMES: dict[int, str] = {
@@ -29,6 +30,7 @@ def create_table(name: str, schema: pa.Schema) -> str:
         name: of the table, unquoted.
         schema: logical, with BSON types in the fields' metadata.
     """
+    schema = Names(TARGETS["duckdb"]).mapped(schema)
     kinds = {field.name: kind_of(field) for field in schema}
     stored = list(stored_schema(schema))
     lines = [f"  {quoted(field.name)} {sql_type(field.type)}" for field in stored]
