@@ -158,7 +158,7 @@ def restored(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordB
 
 
 class Watermark:
-    """The highest value of a column that was seen.
+    """The highest value of a column seen; times behind the year 9999 don't count, no row would follow them.
 
     Args:
         column: its name; None watches nothing.
@@ -171,7 +171,7 @@ class Watermark:
     def see(self, batch: pa.RecordBatch) -> None:
         if self.column not in batch.schema.names:
             return
-        highest = pc.max(batch.column(self.column))
+        highest = _highest(batch.column(self.column))
         known = self._highest
         if highest.is_valid and (known is None or pc.greater(highest, known).as_py()):
             self._highest = highest
@@ -179,6 +179,21 @@ class Watermark:
     @property
     def position(self) -> Position | None:
         return None if self._highest is None else Position({"": watermark(self._highest.as_py())})
+
+
+def _highest(column: pa.Array) -> pa.Scalar:
+    """The highest value; of times the highest that Python's calendar has."""
+    highest = pc.max(column)
+    if not pa.types.is_timestamp(column.type) or column.type.unit == "ns" or not highest.is_valid:
+        return highest
+    first, last = (end.cast(column.type) for end in _CALENDAR)
+    inside = pc.and_(pc.greater_equal(column, first), pc.less(column, last))
+    within: bool = first.value <= highest.value < last.value
+    return highest if within else pc.max(column.filter(inside))
+
+
+#: From the year 1 up to the year 10000.
+_CALENDAR = tuple(pa.scalar(end, pa.timestamp("s", "UTC")) for end in (-62_135_596_800, 253_402_300_800))
 
 
 def marked(batches: Iterator[pa.RecordBatch], mark: Watermark) -> Iterator[Batch]:

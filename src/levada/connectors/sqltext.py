@@ -33,7 +33,7 @@ def literal(value: Any) -> str:
 def iso(moment: datetime) -> str:
     """`2026-11-23T05:00:00.000000Z`; a naive datetime is taken as UTC."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def bounds(window: Window, kind: pa.DataType, column: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from levada.connectors.lake.sink import LakeWriter
 from levada.errors import Fatal
 from levada.positions import Position
 from levada.types.kinds import BSON
+from levada.windows import Window
 
 from .conftest import DAY, Lake, items
 
@@ -117,6 +118,22 @@ def test_partitions_are_files_of_their_own_also_by_the_time_of_an_object_id(lake
     }
     assert lake.read(table=table).schema.names == ["_id"]
     assert lake.read(table=table).num_rows == 5
+
+
+def test_times_beyond_the_calendar_count_to_its_first_or_last_day(lake: Lake) -> None:
+    moments = [-62_135_596_800_001, 253_402_300_800_000, -(9 * 10**15), 9 * 10**15, 0, None]
+    rows = pa.record_batch({"k": list("abcdef"), "t": pa.array(moments, pa.timestamp("ms", "UTC"))})
+    lake.write(rows, table=BY_DAY)
+    folders = {"day=0001-01-01", "day=9999-12-31", "day=1970-01-01", "day=__HIVE_DEFAULT_PARTITION__"}
+    assert {file.parent.name for file in parquet_files(lake)} == folders
+    found = lake.read(table=BY_DAY)
+    assert dict(zip(found["k"].to_pylist(), found["t"].cast(pa.int64()).to_pylist(), strict=True)) == dict(
+        zip("abcdef", moments, strict=True)
+    )
+    usual = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+    assert lake.read(table=BY_DAY, window=usual)["k"].to_pylist() == ["e"]
+    lake.connection.delete_before(BY_DAY, "t", datetime(1900, 1, 1, tzinfo=UTC))
+    assert sorted(lake.read(table=BY_DAY)["k"].to_pylist()) == ["b", "d", "e", "f"]
 
 
 def test_replacing_with_more_columns_is_one_step_for_readers(lake: Lake) -> None:
@@ -304,3 +321,37 @@ def test_a_replacement_window_without_old_rows_needs_no_second_writing(lake: Lak
     lake.write(items(3), table=BY_DAY)  # meanwhile there are old rows
     assert writer.commit(None).replaced == 1
     assert lake.rows("k") == ["k1", "k2", "k48"]
+
+
+FULL = """
+    import os, resource, signal
+    import numpy as np, pyarrow as pa
+    from pathlib import Path
+    from levada.batches import Batch
+    from levada.connectors.base import Mode, Table, Write
+    from levada.connectors.lake import LakeConnection, LakeSettings, draft
+    from levada.errors import Retriable
+
+    draft.ROW_GROUP = 1_000
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    table = Table("lake", "items")
+    lake = LakeConnection("lake", LakeSettings(path="lake"), Path({folder!r}))
+    writer = lake.sink(table).open(Write(table, Mode.APPEND, "copy/a", checkpoints="everything"))
+    rows = pa.record_batch({{"b": [os.urandom(100) for _ in range(1_000)]}})
+    try:
+        for _ in range({groups}):
+            writer.write(Batch(rows))
+        writer.commit(None)
+    except Retriable as error:
+        print(error.hint)
+        writer.abort()
+"""
+
+
+@pytest.mark.parametrize("groups", [2, 9])
+def test_a_full_disk_is_named_and_nothing_stays_on_it(lake: Lake, groups: int) -> None:
+    script = textwrap.dedent(FULL).format(folder=str(lake.folder), groups=groups)
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("free some space, then run again\n", "")
+    assert parquet_files(lake) == []

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -26,6 +27,7 @@ _COMPRESSION, _LEVEL = "zstd", 1
 #: A column of texts that differ this much (distinct values per row) gains nothing from a dictionary.
 _DISTINCT = 0.3
 _SAMPLE = 8_192
+_SMALL = 256  # bytes of a value that may be worth one
 _LONGEST_TEXT = 32
 _NO_DAY = "__HIVE_DEFAULT_PARTITION__"
 
@@ -129,10 +131,14 @@ class FileWriter:
         self.size = self._stream.tell()
 
     def close(self) -> DataFile:
-        """Finish the file."""
-        self._writer.close()
-        size = self._stream.tell()
-        self._stream.close()
+        """Finish the file; it is removed where that fails."""
+        try:
+            self._writer.close()
+            size = self._stream.tell()
+            self._stream.close()
+        except BaseException:
+            self.abandon()
+            raise
         footer = self._footers[0]
         stats = json.dumps(_statistics(footer), ensure_ascii=False)
         now = int(time.time() * 1000)
@@ -140,9 +146,11 @@ class FileWriter:
 
     def abandon(self) -> None:
         """Remove what has been written."""
-        self._writer.close()
-        self._stream.close()
-        self._files.delete_file(self._path)
+        for end in (self._writer.close, self._stream.close):
+            with suppress(OSError, RuntimeError, pa.ArrowException):  # such as a full disk, once more
+                end()
+        with suppress(OSError):
+            self._files.delete_file(self._path)
 
 
 def _repetitive(rows: pa.Table) -> list[str]:
@@ -152,7 +160,9 @@ def _repetitive(rows: pa.Table) -> list[str]:
         path
         for column, name in zip(sample.columns, sample.column_names, strict=True)
         for path, values in _leaves(name, pa.concat_arrays(column.chunks) if column.num_chunks else None)
-        if values.type not in _NEVER and len(values.unique()) <= _DISTINCT * len(values)
+        if values.type not in _NEVER
+        and values.nbytes <= _SMALL * len(values)
+        and len(values.unique()) <= _DISTINCT * len(values)
     ]
 
 

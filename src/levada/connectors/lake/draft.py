@@ -11,7 +11,6 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -34,7 +33,7 @@ from levada.types import cast, widen
 from levada.types.layout import Change, change, from_stored
 
 ROW_GROUP = 122_880  # rows: what DuckDB scans with one thread
-ROW_GROUP_BYTES = 64 * 1024**2  # in memory, where rows are large
+ROW_GROUP_BYTES = 48 * 1024**2  # in memory, where rows are large
 FILE_BYTES = 128 * 1024**2
 CHECKPOINT_BYTES = 256 * 1024**2  # of rows
 BUFFERED = 128 * 1024**2  # bytes of rows that wait for their row group
@@ -143,8 +142,7 @@ class Draft:
         self._settle(0, heed=False)
         self._buffers, self._buffered = {}, 0
         for writer in self._open.values():
-            with suppress(OSError):
-                writer.abandon()
+            writer.abandon()
         self._open, self._writing = {}, None
         kept = {file.path for file in except_for}
         self._table.beside.remove_files(file.path for file in self.done if file.path not in kept)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from levada.connectors.base import Mode, Write
 from levada.connectors.lake.settings import OnTypeChange
@@ -35,6 +37,8 @@ from levada.types.names import TARGETS
 
 #: Bytes of a partition column's name: its value stands in the folder's name too.
 _LONGEST_FOLDER = 100
+
+_FIRST_DAY, _LAST_DAY = (pa.scalar((day - date(1970, 1, 1)).days, pa.int32()) for day in (date.min, date.max))
 
 
 @dataclass(frozen=True)
@@ -250,18 +254,31 @@ def _replaced(write: Write, snapshot: Snapshot | None) -> str | None:
 
 
 def _day(batch: pa.RecordBatch, source: str) -> pa.Array:
-    """The UTC day of each row's time, or of its ObjectId's; null where it has none."""
+    """The UTC day of each row's time, or of its ObjectId's; null where it has none.
+
+    Times beyond the years 1 to 9999 count to the first or last day of these: most readers know no others, and
+    a condition on the day stays true for every row that a condition on the time selects.
+    """
     if source not in batch.schema.names or pa.types.is_null(batch.schema.field(source).type):
         return pa.nulls(len(batch), pa.date32())
     field, column = batch.schema.field(source), batch.column(source)
     if kind_of(field) == "objectId":
         column = _born(column)
     elif not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        mixed = kind_of(field) == "variant"
         raise ConfigError(
-            f"column {source!r} has type {column.type}, which has no days",
-            hint="partition by a timestamp, date or ObjectId column",
+            f"column {source!r} has "
+            + ("values of several types" if mixed else f"type {column.type}, which has no days"),
+            hint="partition by a column of timestamps, dates or ObjectIds alone",
         )
-    return column.cast(stored_type(column.type)).cast(pa.date32(), safe=False)
+    days = column.cast(stored_type(column.type)).cast(pa.date32(), safe=False)
+    return _bounded(days)
+
+
+def _bounded(days: pa.Array) -> pa.Array:
+    numbers = days.cast(pa.int32())
+    numbers = pc.max_element_wise(numbers, _FIRST_DAY, skip_nulls=False)
+    return pc.min_element_wise(numbers, _LAST_DAY, skip_nulls=False).cast(pa.date32())
 
 
 def _born(ids: pa.Array) -> pa.Array:

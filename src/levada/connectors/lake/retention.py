@@ -58,7 +58,7 @@ def _deleted(
 def _whole_days(snapshot: Snapshot, column: str, cutoff: datetime) -> str | None:
     """The partitions whose rows are all older; None where the table has none of that column."""
     day = _day_of(snapshot, column)
-    return f"{quoted(day)} < '{cutoff.astimezone(UTC):%Y-%m-%d}'" if day else None
+    return f"{quoted(day)} < '{cutoff.astimezone(UTC).date()}'" if day else None
 
 
 def _rest(snapshot: Snapshot, column: str, cutoff: datetime) -> str | None:
@@ -67,7 +67,7 @@ def _rest(snapshot: Snapshot, column: str, cutoff: datetime) -> str | None:
     day, moment = _day_of(snapshot, column), cutoff.astimezone(UTC)
     if day is None:
         return older
-    return f"{quoted(day)} = '{moment:%Y-%m-%d}' AND {older}" if moment.time() != time(0) else None
+    return f"{quoted(day)} = '{moment.date()}' AND {older}" if moment.time() != time(0) else None
 
 
 def _day_of(snapshot: Snapshot, column: str) -> str | None:
