@@ -5,6 +5,7 @@ import uuid
 from decimal import Decimal
 
 import bson
+import numpy as np
 import pyarrow as pa
 import pytest
 from bson import (
@@ -21,6 +22,7 @@ from bson import (
 )
 
 from levada.bson import Decoder, Documents, encode
+from levada.errors import Fatal
 from levada.types import cast, field_of, kind_of
 from levada.types.kinds import decimal_field
 
@@ -374,3 +376,9 @@ def test_an_empty_batch_has_the_known_columns():
 def test_documents_without_fields_are_rows():
     batch = decode({}, {}, {})
     assert (batch.num_rows, batch.num_columns) == (3, 0)
+
+
+def test_more_than_2_gib_of_documents_are_refused():
+    documents = Documents(b"", np.array([0, 2**30]), np.array([2**30, 2**31]))
+    with pytest.raises(Fatal, match="more than 2 GiB"):
+        Decoder().decode(documents)

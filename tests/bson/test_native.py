@@ -293,6 +293,39 @@ def test_a_whole_reply_is_decoded_at_once():
     assert (rejected, cursor_id, resume) == ([(bad, "a boolean is neither 0 nor 1")], 7, token)
 
 
+def test_a_batch_can_be_taken_more_than_once_and_outlives_its_decoder():
+    import bsonarrow
+
+    raw = bson.encode({"text": "x", "list": [1, None]})
+    decoder = bsonarrow.Decoder()
+    rows, _ = decoder.decode(raw, np.array([0]), np.array([len(raw)]))
+    del decoder
+    first, second = pa.record_batch(rows), pa.record_batch(rows)
+    assert rows.num_rows == 1
+    del rows
+    gc.collect()
+    assert first.to_pylist() == second.to_pylist() == [{"text": "x", "list": [1, None]}]
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "error"),
+    [
+        (np.array([0]), np.array([5, 10]), ValueError),
+        (b"1234567", b"1234567", ValueError),
+        (np.arange(4)[::2], np.arange(4)[::2], ValueError),
+        ([0], [5], TypeError),
+        (np.array([0]), np.array([2**31]), OverflowError),
+    ],
+)
+def test_positions_that_are_no_int64_buffers_are_refused(starts, ends, error):
+    import bsonarrow
+
+    decoder = bsonarrow.Decoder()
+    with pytest.raises(error):
+        decoder.decode(bytes(10), starts, ends)
+    assert decoder.decode(b"\5\0\0\0\0", np.array([0]), np.array([5]))[0].num_rows == 1
+
+
 def test_memory_stays_flat_over_repeated_decodes():
     docs = [
         {"n": n, "text": "x" * 200, "list": [{"x": n}] * 3, "d": bson.Decimal128("1.5")} for n in range(2_000)
