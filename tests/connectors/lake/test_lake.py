@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -165,6 +166,20 @@ def test_structs_and_lists_of_structs_grow_in_every_mode(lake: Lake, mode: Mode)
     assert found["k1"] == (new if mode is Mode.REPLACE else grown)
     if mode is not Mode.REPLACE:
         assert found["k30"] == {"a": 1, "b": None, "l": [{"x": 1, "z": None}]}
+
+
+OTHER_TYPES = [1, 1.5, "x", [1], {"a": 1}, {"a": "y", "b": 2}, [{"a": 1}]]
+
+
+@pytest.mark.parametrize("old", OTHER_TYPES, ids=str)
+@pytest.mark.parametrize("new", OTHER_TYPES, ids=str)
+def test_a_replacement_may_have_columns_of_other_types(lake: Lake, old: Any, new: Any) -> None:
+    lake.write(items(1, v=pa.scalar(old)), mode=Mode.REPLACE)
+    lake.write(items(2, v=pa.scalar(new)), mode=Mode.REPLACE)
+    assert lake.rows("k", "v") == [("k2", new)]
+    assert lake.read().schema.field("v").type == pa.scalar(new).type
+    stored = pa.table(lake.delta().scan())["v"]  # what every other reader sees
+    assert stored.to_pylist() == [new]
 
 
 def test_bson_labels_come_back_at_every_depth(lake: Lake) -> None:

@@ -15,7 +15,7 @@ from levada.connectors.base import Mode
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.plan import Plan
 from levada.connectors.lake.table import Snapshot
-from levada.types.layout import Change, grown_type
+from levada.types.layout import Change
 
 
 def addable(snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
@@ -58,4 +58,13 @@ def add(snapshot: Snapshot, planned: Plan, draft: Draft, properties: CommitPrope
 
 def _grows(field: pa.Field, stored: pa.Schema) -> bool:
     at = stored.get_field_index(field.name)
-    return at >= 0 and bool(grown_type(field.type, stored.field(at).type) == stored.field(at).type)
+    return at >= 0 and _grows_into(field.type, stored.field(at).type)
+
+
+def _grows_into(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether the new type is the old one, with more fields in its documents at most."""
+    if pa.types.is_struct(old) and pa.types.is_struct(new):
+        return all(_grows(field, pa.schema(list(new))) for field in old)
+    if pa.types.is_list(old) and pa.types.is_list(new):
+        return _grows_into(old.value_type, new.value_type)
+    return bool(old == new)
