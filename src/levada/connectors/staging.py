@@ -272,10 +272,11 @@ def encoded(batch: pa.RecordBatch, stored: pa.Schema, hidden: Mapping[str, pa.Ar
         stored: all columns of the store.
         hidden: values of columns that the batch does not have; what is in neither is null.
     """
-    visible = to_stored(batch, pa.schema([field for field in stored if field.name in batch.schema.names]))
+    known = set(batch.schema.names)
+    visible = to_stored(batch, pa.schema([field for field in stored if field.name in known]))
     columns = [
         visible.column(field.name)
-        if field.name in visible.schema.names
+        if field.name in known
         else hidden.get(field.name, pa.nulls(len(batch), field.type))
         for field in stored
     ]
