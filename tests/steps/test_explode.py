@@ -106,11 +106,15 @@ def _taken(
                     tables[here].append({**fixed, **members})
                 else:
                     tables[here].append({**fixed, "value": element})
-        elif isinstance(value, dict) and any(each.startswith(f"{here}.") for each in paths):
+        elif here not in paths and isinstance(value, dict) and _inside(here, paths):
             left[name] = _taken(value, here, carried, paths, tables)
         else:
             left[name] = value
     return left
+
+
+def _inside(path: str, paths: tuple[str, ...]) -> bool:
+    return any(each.startswith(f"{path}.") for each in paths)
 
 
 SCALARS = st.one_of(

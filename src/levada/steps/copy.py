@@ -9,20 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from bson import json_util
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from levada.batches import Batch
 from levada.config import Duration
+from levada.config.shapes import one_or_many
 from levada.connectors.base import Estimate, Mode, Query, Source, Table
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.state import DEFAULT_START, Watermarks
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.explode import Explosion, tree
+from levada.steps.family import Family, child_address, child_tables
 from levada.windows import Window
+
+
+def _by_path(value: Any) -> Any:
+    """`items` or `[items, tags]` as `{items: null, tags: null}`."""
+    if not isinstance(value, (str, list, tuple)):
+        return value
+    paths = one_or_many(value)
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return dict.fromkeys(paths)
 
 
 class CopySettings(StepSettings):
@@ -42,6 +55,8 @@ class CopySettings(StepSettings):
         server_side: leave an aggregation between two collections of one MongoDB to the server.
         lanes: ranges of `_id` that are read at once (MongoDB sources); more than one costs the server more.
         consistent: read all rows as they were at one moment (MongoDB sources, up to 5 minutes long).
+        explode: paths of arrays that become rows of child tables; one, several, or `path: address`.
+        as_json: paths whose values become canonical Extended JSON (`json:`).
     """
 
     source: str = Field(alias="from")
@@ -59,6 +74,23 @@ class CopySettings(StepSettings):
     server_side: bool = True
     lanes: int = Field(default=1, ge=1, le=64)
     consistent: bool = False
+    explode: Annotated[
+        Mapping[str, str | None],
+        BeforeValidator(_by_path, json_schema_input_type=str | list[str] | dict[str, str | None]),
+    ] = Field(default_factory=dict)
+    as_json: Annotated[
+        tuple[str, ...], BeforeValidator(one_or_many, json_schema_input_type=str | list[str])
+    ] = Field(default=(), alias="json")
+
+    @model_validator(mode="after")
+    def _paths_that_can_be(self) -> CopySettings:
+        tree(self.explode, self.as_json)
+        if self.explode and self.mode is Mode.UPSERT:
+            raise ValueError(
+                "mode upsert can't remove the rows of elements that are gone, so it can't explode; "
+                "use replace, replace_window, or append with a window"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_move_on(self) -> CopySettings:
@@ -97,7 +129,9 @@ class CopyStep:
         self._attended = attended
 
     def uses(self) -> Uses:
-        return Uses((self.settings.source,), (self.settings.to,))
+        to, explode = self.settings.to, self.settings.explode
+        children = [address or child_address(to, path) for path, address in explode.items()]
+        return Uses((self.settings.source,), (to, *children))
 
     def run(self, context: StepContext) -> StepResult:
         settings = self.settings
@@ -105,16 +139,17 @@ class CopyStep:
         if settings.since:
             source = replace(source, time=settings.since)
         delivery = Delivery(context, self._target(context, source))
-        start = delivery.start()
-        window = self._window(context, source, start)
+        family = self._family(context, source, delivery)
+        start = family.start() if family else delivery.start()
+        window = self._window(context, source, start, family.interrupted if family else None)
         if settings.since and window is None:
             return StepResult(values={"replaced": 0, "quarantined": 0}, note="nothing is due yet")
         if window is not None and window.start >= context.now and not settings.since:
             raise ConfigError(f"window {window} lies in the future")
-        delivered = self._move(context, delivery, source, window, start)
+        delivered = self._move(context, delivery, source, window, start, family=family)
         if settings.since and window and context.store:
             Watermarks(context.store).set(self._job(context), window.end)
-        return _result(delivered, window)
+        return _result(delivered, window, family)
 
     def _target(self, context: StepContext, source: Table) -> Target:
         settings = self.settings
@@ -125,15 +160,43 @@ class CopyStep:
             return target
         sink = context.tables.connection(table.connection).sink(table)
         able = _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False)
+        able = able and not settings.explode
         # a condition may have an index, which a scan that can be resumed would not use
         if able and (self._attended.resume or not (settings.where or settings.filter or context.window)):
-            return replace(target, checkpoints=f"{source} {self._query!r}", resume=self._attended.resume)
+            what = f"{source} {self._query!r}" + (f" as JSON: {settings.as_json}" if settings.as_json else "")
+            return replace(target, checkpoints=what, resume=self._attended.resume)
         if self._attended.resume and not able:
             raise ConfigError(
                 f"a copy from {source} to {table} can't be resumed",
-                hint="only copies from MongoDB to a lake can; copy again, with mode replace or upsert",
+                hint="copies from MongoDB to a lake without `explode` can; copy again, with mode replace",
             )
         return target
+
+    def _explosion(self, context: StepContext, source: Table, target: Table) -> Explosion | None:
+        settings = self.settings
+        if not (settings.explode or settings.as_json):
+            return None
+        if _keeps_documents(context, target):
+            raise ConfigError(f"{target} keeps documents as they are", hint="leave out `explode` and `json`")
+        key = settings.key or target.key or ("_id",)
+        explosion = Explosion(tuple(settings.explode), settings.as_json, key, target.time or source.time)
+        roots = [path.split(".")[0] for path in (*settings.explode, *settings.as_json)]
+        unread = [name for name in (*roots, *explosion.shared) if name not in settings.columns]
+        if settings.columns and unread:
+            raise ConfigError(f"`columns` leaves out {unread[0]!r}", hint="name that column too")
+        return explosion
+
+    def _family(self, context: StepContext, source: Table, parent: Delivery) -> Family | None:
+        settings, write = self.settings, parent.write
+        explosion = self._explosion(context, source, write.table)
+        if explosion is None or not settings.explode:
+            return None
+        time = write.table.time or source.time
+        tables = child_tables(context.tables, settings.to, settings.explode, explosion.shared, time)
+        if documents := [table for table in tables.values() if _keeps_documents(context, table)]:
+            raise ConfigError(f"{documents[0]} can't be a child table", hint="name a table of columns")
+        children = {path: Target(table, write.mode, window=write.window) for path, table in tables.items()}
+        return Family(context, parent, children, explosion)
 
     @property
     def _query(self) -> Query:
@@ -147,9 +210,11 @@ class CopyStep:
             consistent=settings.consistent,
         )
 
-    def _window(self, context: StepContext, source: Table, start: Position) -> Window | None:
+    def _window(
+        self, context: StepContext, source: Table, start: Position, interrupted: Position | None
+    ) -> Window | None:
         if self.settings.since:
-            return self._increment(context, start)
+            return self._increment(context, start, interrupted)
         wanted = self.settings.window
         if wanted is None:
             wanted = context.window is not None and source.time is not None
@@ -167,13 +232,18 @@ class CopyStep:
             )
         return context.window
 
-    def _increment(self, context: StepContext, start: Position) -> Window | None:
-        """From the last run's watermark to the lag before now; None if that lies behind the watermark."""
+    def _increment(
+        self, context: StepContext, start: Position, interrupted: Position | None
+    ) -> Window | None:
+        """From the last run's watermark to the lag before now; None if that lies behind the watermark.
+
+        What a killed run has begun to commit ends where that one ended.
+        """
         known = start.parts.get("")
         if not start.sequence and context.store:  # later ones count the position alone: it may have been lost
             known = Watermarks(context.store).get(self._job(context))
         first = known if isinstance(known, datetime) else _moment(known)
-        last = context.now - self.settings.lag
+        last = _moment(interrupted.parts.get("")) if interrupted else context.now - self.settings.lag
         return Window(first, last) if first < last else None
 
     def _job(self, context: StepContext) -> str:
@@ -186,6 +256,8 @@ class CopyStep:
         source: Table,
         window: Window | None,
         start: Position,
+        *,
+        family: Family | None,
     ) -> Delivered:
         settings = self.settings
         if settings.mode is Mode.REPLACE:
@@ -197,15 +269,21 @@ class CopyStep:
             return delivery.commit(
                 reached, lambda position: merge(delivery.write, source, query, window, position)
             )
+        explosion = self._explosion(context, source, target)
         exact = _keeps_documents(context, source) and _keeps_documents(context, target)
         query = replace(query, canonical=exact, resumable=delivery.write.checkpoints is not None)
         reader = context.tables.connection(source.connection).source(source, query)
         if settings.since:
             start = _reached(start, window)
         self._attend(context, reader, window)
-        return delivery.deliver_from(
-            lambda after: _batches(reader, window, after, resumable=query.resumable), start
-        )
+        if family:
+            return family.deliver(_batches(reader, window, None, resumable=False), start)
+
+        def read(after: Position | None) -> Iterator[Batch]:
+            batches = _batches(reader, window, after, resumable=query.resumable)
+            return _written(batches, explosion) if explosion else batches
+
+        return delivery.deliver_from(read, start)
 
     def _attend(self, context: StepContext, reader: Any, window: Window | None) -> None:
         if self._attended and hasattr(reader, "estimated"):
@@ -220,6 +298,12 @@ def _batches(
     """What the source has; of its positions only those of a resumable scan count here."""
     for batch in reader.read(window, after):
         yield batch if resumable else replace(batch, position=None)
+
+
+def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
+    """The batches with text where it is wanted."""
+    for batch in batches:
+        yield replace(batch, data=explosion.of(batch.data)[0])
 
 
 def _refuse_missing(connection: Any, source: Table) -> None:
@@ -259,10 +343,14 @@ def _reached(start: Position, window: Window | None) -> Position:
     return start.merge(Position({"": {"$date": f"{window.end:%Y-%m-%dT%H:%M:%S.%f}Z"}}))
 
 
-def _result(delivered: Delivered, window: Window | None) -> StepResult:
+def _result(delivered: Delivered, window: Window | None, family: Family | None) -> StepResult:
     written = delivered.written
     values: dict[str, Any] = {"replaced": written.replaced, "quarantined": delivered.quarantined}
     if window:
         values["window"] = str(window)
-    note = f"{delivered.quarantined} to quarantine" if delivered.quarantined else delivered.note
-    return StepResult(written.rows, written.bytes, values, note)
+    notes = [f"{delivered.quarantined} to quarantine"] if delivered.quarantined else []
+    notes += [delivered.note] if delivered.note else []
+    if family:
+        values |= {"children": family.rows, "not_arrays": family.not_arrays}
+        notes += family.notes
+    return StepResult(written.rows, written.bytes, values, "; ".join(notes) or None)

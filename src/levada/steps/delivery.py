@@ -6,7 +6,7 @@ A process killed between any two of these leaves a state that the next run under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +99,11 @@ class Delivery:
         writer: Any = self.sink.open(self.write)
         if getattr(writer, "complete", False):
             writer.abort()
-            return Delivered(Written(), start, note="this copy had been committed before; to copy once more, leave out --resume")
+            return Delivered(
+                Written(),
+                start,
+                note="this copy had been committed before; to copy once more, leave out --resume",
+            )
         if hasattr(writer, "timings"):
             writer.timings = self._context.timings
         rows, rejected = getattr(writer, "taken_up", (0, 0))
@@ -132,13 +136,19 @@ class Delivery:
         reached, quarantined = start, 0
         try:
             for batch in filled:
-                quarantined += self._quarantine(batch.rejected)
+                quarantined += self.quarantine(batch.rejected)
                 rows += batch.data.num_rows
                 reached = reached.merge(batch.position) if batch.position else reached
             self._context.check_stop()
-            if quarantined and not rows:
-                self._keep_what_is_stored(quarantined)
-            position = reached.numbered(start.sequence + 1)
+            self.refuse_nothing(rows, quarantined)
+        except BaseException:
+            writer.abort()
+            raise
+        return self.store(writer, reached.numbered(start.sequence + 1), quarantined)
+
+    def store(self, writer: Writer, position: Position, quarantined: int = 0) -> Delivered:
+        """Commit what a writer of `sink` was given."""
+        try:
             self._announce(position)
             written = writer.commit(position if self._positions else None)
         except BaseException:
@@ -146,22 +156,22 @@ class Delivery:
             raise
         return self._confirm(written, position, quarantined)
 
+    def refuse_nothing(self, rows: int, quarantined: int) -> None:
+        """Refuse to replace rows by nothing because none could be read."""
+        if quarantined and not rows and self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
+            raise self._all_rejected(quarantined, "it could not be read")
+
     def _announce(self, position: Position) -> None:
         if self._positions:
             self._positions.announce(self._context.owner, str(self._target.table), position.sequence)
 
     def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
-        quarantined += self._quarantine(written.rejected)
+        quarantined += self.quarantine(written.rejected)
         if written.rejected and not written.rows:
             raise self._all_rejected(len(written.rejected), written.rejected[0].reason)
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)
         return Delivered(written, position, quarantined)
-
-    def _keep_what_is_stored(self, quarantined: int) -> None:
-        """Refuse to replace rows by nothing because none could be read."""
-        if self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
-            raise self._all_rejected(quarantined, "it could not be read")
 
     def _all_rejected(self, rows: int, reason: str) -> Fatal:
         return Fatal(
@@ -172,7 +182,8 @@ class Delivery:
             else "leave out what can't be stored with `columns:` or `where:`",
         )
 
-    def _quarantine(self, rejected: tuple[Rejected, ...]) -> int:
+    def quarantine(self, rejected: Sequence[Rejected]) -> int:
+        """Keep records that can't be stored, where there is a place for them. Returns how many."""
         if rejected and self._context.store:
             Quarantine(self._context.store).add(
                 rejected, table=str(self._target.table), run=self._context.run, step=self._context.step

@@ -122,7 +122,8 @@ class Explosion:
         self, explode: Sequence[str], text: Sequence[str], key: Sequence[str], time: str | None = None
     ) -> None:
         self._tree = tree(explode, text)
-        self._shared = tuple(dict.fromkeys([*key, *([time] if time else [])]))
+        #: Columns that every row of a child has of its parent.
+        self.shared = tuple(dict.fromkeys([*key, *([time] if time else [])]))
         self._key = tuple(key)
         self.paths = tuple(sorted(explode, key=lambda path: path.count(".")))
         self._names: dict[str, _Names] = {}
@@ -156,10 +157,10 @@ class Explosion:
                 f"the rows have no column {missing[0]!r}, so their elements could not be told apart",
                 hint="read that column too, or name others with `key:`",
             )
-        return [found[name] for name in self._shared if name in found]
+        return [found[name] for name in self.shared if name in found]
 
     def _names_of(self, path: str) -> _Names:
-        taken = {*self._shared, *(names.carried for above, names in self._above(path))}
+        taken = {*self.shared, *(names.carried for above, names in self._above(path))}
         position = _free(POSITION, taken)
         carried = _free(f"{path.replace('.', '_')}_{POSITION}", taken)
         return _Names(carried, position, path.rpartition(".")[2] + "_")
