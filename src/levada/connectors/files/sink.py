@@ -24,6 +24,7 @@ from levada.connectors.spool import Spool
 from levada.connectors.staging import OWNER_TAG, WINDOW_TAG
 from levada.errors import ConfigError, Fenced
 from levada.positions import Position
+from levada.types.names import Renaming, originals
 
 _REPLACED = "data"
 
@@ -72,6 +73,7 @@ class FilesWriter:
         self._table = table
         self._write = write
         self._spool = Spool(folder)
+        self._renaming = Renaming(originals)
 
     def write(self, batch: Batch) -> None:
         """Keep a batch until the commit.
@@ -85,7 +87,7 @@ class FilesWriter:
                 where=str(self._write.table),
                 hint="write typed columns, or name the file .ejson",
             )
-        data = batch.data
+        data = self._renaming.of(batch.data)  # a file takes any name
         carried = [name for name in (OWNER_TAG, WINDOW_TAG) if name in data.schema.names]
         data = data.drop_columns(carried) if carried else data
         twins = [name for name, times in Counter(data.schema.names).items() if times > 1]
