@@ -6,6 +6,8 @@ import random
 import resource
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import bson
@@ -324,6 +326,29 @@ def test_positions_that_are_no_int64_buffers_are_refused(starts, ends, error):
     with pytest.raises(error):
         decoder.decode(bytes(10), starts, ends)
     assert decoder.decode(b"\5\0\0\0\0", np.array([0]), np.array([5]))[0].num_rows == 1
+
+
+def test_other_threads_run_while_it_decodes():
+    import bsonarrow
+
+    raw = bson.encode({"text": "x" * 20, "list": [{"x": 1}] * 5})
+    starts = np.zeros(1_000_000, np.int64)
+    ends = np.full(1_000_000, len(raw))
+    spans = []
+
+    def work():
+        begin = time.perf_counter()
+        bsonarrow.Decoder().decode(raw, starts, ends)
+        spans.append((begin, time.perf_counter()))
+
+    thread = threading.Thread(target=work)
+    ticks = [time.perf_counter()]
+    thread.start()
+    while thread.is_alive():
+        ticks.append(time.perf_counter())
+    ((begin, end),) = spans
+    longest = max(np.diff([begin, *(tick for tick in ticks if begin < tick < end), end]))
+    assert longest < (end - begin) / 2
 
 
 def test_memory_stays_flat_over_repeated_decodes():
