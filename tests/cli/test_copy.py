@@ -46,7 +46,7 @@ def test_a_profile_says_where_the_time_went(levada: Levada, source: str, tmp_pat
     found = levada("copy", source, f"file://{tmp_path}/lake/orders", "--profile")
     assert found.code == 0
     assert found.out.startswith("3,000 rows in ")
-    for part in ("read", "decode", "encode", "write", "commit"):
+    for part in ("server", "read", "decode", "encode", "write", "commit"):
         assert f"\n{part} " in found.out
     timings = levada("copy", source, f"file://{tmp_path}/lake/orders", "--mode", "replace", "--json").json[
         "timings"
@@ -69,3 +69,25 @@ def test_what_cannot_be_resumed_says_so(levada: Levada, source: str, tmp_path: P
     assert found.code == 2
     assert "can't be resumed" in found.err
     assert not (tmp_path / "orders.csv").exists()
+
+
+def test_arrays_become_rows_or_text(
+    levada: Levada, mongo: MongoClient[Any], mongod: str, database: str, tmp_path: Path
+) -> None:
+    mongo[database]["carts"].insert_many(
+        [{"_id": at, "items": [{"sku": f"s{n}"} for n in range(at)], "tags": [at]} for at in range(4)]
+    )
+    host = mongod.removeprefix("mongodb://").split("/")[0]
+    source, target = (
+        f"mongodb://{host}/{database}.carts?directConnection=true",
+        f"file://{tmp_path}/lake/carts",
+    )
+    found = levada("copy", source, target, "--explode", "items", "--as-json", "tags")
+    assert found.code == 0
+    assert found.out.startswith("4 rows in ")
+    assert "6 rows of items" in found.out
+    back = levada("copy", f"{target}__items", f"file://{tmp_path}/items.ejson", "--mode", "replace")
+    assert back.out.startswith("6 rows in ")
+    refused = levada("copy", source, target, "--mode", "upsert", "--key", "_id", "--explode", "items")
+    assert refused.code == 2
+    assert "elements that are gone" in refused.err

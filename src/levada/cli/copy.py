@@ -35,11 +35,11 @@ from levada.windows import Window
 @click.option("--filter", "filter_", help="A MongoDB filter, as Extended JSON.")
 @click.option("--window", help="Only rows of this window (START/END or a day) by the table's time column.")
 @click.option("--time", help="The time column, where the project file names none.")
+@click.option("--explode", help="Arrays that become rows of child tables, separated by commas.")
+@click.option("--as-json", "text", help="Paths to write as Extended JSON, separated by commas.")
 @click.option("--lanes", type=click.IntRange(1, 64), default=1, help="Ranges of `_id` to read at once.")
 @click.option("--consistent", is_flag=True, help="All rows as they were at one moment (MongoDB).")
-@click.option(
-    "--resume", is_flag=True, help="Go on with a copy that was stopped (MongoDB to a lake)."
-)
+@click.option("--resume", is_flag=True, help="Go on with a copy that was stopped (MongoDB to a lake).")
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 @click.option("--dry-run", is_flag=True, help="Say what would be copied, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -51,6 +51,7 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
     Examples:
       levada copy mongodb://localhost/shop.transactions file:///data/lake/transactions --mode replace
       levada copy shop.customers warehouse.customers --mode upsert --key customer_id
+      levada copy shop.transactions lake.transactions --mode replace --explode items --as-json tags
     """
     with closing(open_addresses(session)) as tables:
         if options["dry_run"]:
@@ -68,9 +69,12 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
                 filter=parse_filter(options["filter_"]),
                 window=Window.parse(options["window"]) if options["window"] else None,
                 time_column=options["time"],
+                explode=_list(options["explode"]),
+                as_json=_list(options["text"]),
                 lanes=options["lanes"],
                 consistent=options["consistent"],
                 resume=options["resume"],
+                profile=options["profile"],
                 expected=meter.expect,
                 stop=stop,
                 progress=meter,
@@ -94,7 +98,8 @@ def _show(done: adhoc.Copied, *, profile: bool) -> None:
 
 #: What the parts of a profile are; they overlap, since threads work at once.
 _MEANINGS = {
-    "read": "waiting for the server and the wire, on a thread of its own",
+    "read": "waiting for server and wire, on a thread of its own",
+    "server": "the server's part of it, the reads of all its clients counted",
     "wait": "decoding waited for something read",
     "decode": "BSON to Arrow",
     "stage": "handing rows to the writer, and waiting for it",
