@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from levada.batches import Batch
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Estimate, Query, Table
 from levada.connectors.spool import Spool
-from levada.errors import ConfigError, Fatal, Skippable
+from levada.errors import ConfigError, Fatal, Retriable, Skippable
+from levada.observe import Timings
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.types import cast
@@ -67,6 +68,7 @@ def copy(
     time_column: str | None = None,
     resume: bool = False,
     expected: Callable[[Estimate], None] = lambda _: None,
+    profile: bool = False,
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = no_progress,
     **options: Any,
@@ -79,6 +81,7 @@ def copy(
         window: only rows of this window, by the source's time column or `time_column`.
         resume: go on from what a killed copy of the same left (from MongoDB to a lake).
         expected: told how much there is to read.
+        profile: ask the source's server, too, where the time went.
         stop: set it to stop; what was written so far is given up.
         progress: told rows and bytes as they move.
         options: mode, key, columns, where, filter, lanes, consistent and what else a `copy` step takes
@@ -101,9 +104,25 @@ def copy(
         progress=progress,
     )
     started = time.monotonic()
-    result = CopyStep(settings, Attended(resume, expected)).run(context)
+    try:
+        with _server_asked(tables, source, context.timings) if profile else nullcontext():
+            result = CopyStep(settings, Attended(resume, expected)).run(context)
+    except Retriable as error:
+        if context.stop.is_set():
+            error.hint = "nothing of it is in the table; a copy from MongoDB to a lake goes on with --resume"
+        raise
     rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
     return Copied(result.rows, result.bytes, rejected, seconds, result.note, context.timings.seconds)
+
+
+@contextmanager
+def _server_asked(tables: Addresses, source: str, timings: Timings) -> Iterator[None]:
+    """Add what the source's server spent on reads meanwhile, where it says so."""
+    connection: Any = tables.connection(tables.table(source).connection)
+    before = connection.reading_seconds() if hasattr(connection, "reading_seconds") else None
+    yield
+    if before is not None:
+        timings.add("server", connection.reading_seconds() - before)
 
 
 def _settings(options: Mapping[str, Any]) -> CopySettings:

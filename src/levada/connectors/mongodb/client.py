@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 from pymongo.uri_parser import parse_uri
 
 from levada.connectors.base import Fence, Finding, Query, Sink, Source, Table
@@ -183,6 +184,15 @@ class MongoConnection:
             self.database(database)[collection].aggregate(pipeline, allowDiskUse=True) as cursor,
         ):
             return list(cursor)
+
+    def reading_seconds(self) -> float | None:
+        """What the server has spent on reads so far, of all clients; None where this user may not see it."""
+        sections = dict.fromkeys(("metrics", "wiredTiger", "locks", "tcmalloc", "repl"), 0)
+        try:
+            status = self.reader().admin.command({"serverStatus": 1, **sections})
+        except OperationFailure:
+            return None
+        return float(status["opLatencies"]["reads"]["latency"]) / 1e6 if "opLatencies" in status else None
 
     def diagnose(self) -> list[Finding]:
         from levada.connectors.mongodb.doctor import diagnose
