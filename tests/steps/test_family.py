@@ -230,7 +230,7 @@ def test_killed_anywhere_and_run_again_equals_an_undisturbed_run(
         project.close()  # one process at a time has the warehouse
 
 
-@pytest.mark.parametrize(("connection", "points"), [("lake", POINTS), ("wh", POINTS[1::5])])
+@pytest.mark.parametrize(("connection", "points"), [("lake", POINTS[1::2]), ("wh", POINTS[::7])])
 def test_what_a_killed_increment_has_begun_is_ended_and_not_done_twice(
     make: Make, clock: Clock, source: Any, tmp_path: Path, connection: str, points: list[str]
 ) -> None:
