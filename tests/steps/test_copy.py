@@ -9,7 +9,7 @@ from typing import Any
 import bson
 import pyarrow as pa
 import pytest
-from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from pymongo import MongoClient
 
 import levada
@@ -164,6 +164,26 @@ def test_a_mistyped_source_does_not_empty_the_table(source: Any, mongod: str, da
     with pytest.raises(ConfigError, match="no such collection"):
         levada.copy(url(mongod, database, "typo"), url(mongod, database, "there"), mode="replace")
     assert source.there.count_documents({}) == 1
+
+
+def test_a_copy_of_nothing_that_is_there_says_so(
+    source: Any, mongod: str, database: str, tmp_path: Path
+) -> None:
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="no such collection"):
+            levada.copy(url(mongod, database, "typo"), f"file://{tmp_path}/t", mode="append", resume=resume)
+
+
+def test_a_table_is_not_replaced_by_nothing_because_no_row_can_be_stored(
+    source: Any, mongod: str, database: str, tmp_path: Path
+) -> None:
+    target = f"file://{tmp_path}/there"
+    source.there.insert_one({"_id": 1})
+    levada.copy(url(mongod, database, "there"), target, mode="replace")
+    source.far.insert_many([{"_id": n, "at": DatetimeMS(2**62)} for n in range(3)])
+    with pytest.raises(Fatal, match="all 3 rows were rejected"):
+        levada.copy(url(mongod, database, "far"), target, mode="replace")
+    assert levada.read(target).read_all()["_id"].to_pylist() == [1]
 
 
 @pytest.mark.parametrize(

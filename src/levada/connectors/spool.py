@@ -115,8 +115,14 @@ def _clear_dead(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
+def alive(process: int, since: str = "") -> bool:
+    """Whether a process of this machine runs.
+
+    Args:
+        since: what `began` said of it; another process may have got its number.
+    """
+    if since and began(process) not in ("", since):
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -124,3 +130,14 @@ def alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def began(process: int) -> str:
+    """When a process of this machine began, in a unit of its own; empty where that can't be known.
+
+    Source: field 22 of https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

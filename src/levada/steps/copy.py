@@ -260,7 +260,7 @@ class CopyStep:
         family: Family | None,
     ) -> Delivered:
         settings = self.settings
-        if settings.mode is Mode.REPLACE:
+        if settings.mode is Mode.REPLACE or self._attended:
             _refuse_missing(context.tables.connection(source.connection), source)
         query, target = self._query, delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
@@ -307,10 +307,13 @@ def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
 
 
 def _refuse_missing(connection: Any, source: Table) -> None:
-    """A collection that is not there reads as empty: a mistyped name must not empty the table."""
+    """A collection that is not there reads as empty: a mistyped name must not empty the table.
+
+    Nor end a copy that is resumed, or look like one that was done.
+    """
     if hasattr(connection, "exists") and not connection.exists(source):
         raise ConfigError(
-            "there is no such collection to replace the table with",
+            "there is no such collection",
             where=str(source),
             hint="check the name (before its first dot stands the database); an empty collection would do",
         )

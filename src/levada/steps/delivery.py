@@ -106,10 +106,11 @@ class Delivery:
             )
         if hasattr(writer, "timings"):
             writer.timings = self._context.timings
-        rows, rejected = getattr(writer, "taken_up", (0, 0))
+        rows, _ = getattr(writer, "taken_up", (0, 0))
         self._context.progress(rows, 0)
         batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
         delivered = self._finish(writer, self._fill(writer, batches), start, rows)
+        _, rejected = getattr(writer, "taken_up", (0, 0))  # fewer than at the beginning if it went back
         return replace(delivered, quarantined=delivered.quarantined + rejected)
 
     def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:
@@ -127,7 +128,7 @@ class Delivery:
     def _fill(self, writer: Writer, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self._context.check_stop()
-            if batch.data.num_rows:
+            if batch.data.num_rows or (batch.rejected and hasattr(writer, "reached")):
                 writer.write(batch)
                 self._context.progress(batch.data.num_rows, batch.data.nbytes)
             yield batch
@@ -141,6 +142,7 @@ class Delivery:
                 reached = reached.merge(batch.position) if batch.position else reached
             self._context.check_stop()
             self.refuse_nothing(rows, quarantined)
+            self._refuse_all_set_aside(rows, getattr(writer, "rejected", ()))
         except BaseException:
             writer.abort()
             raise
@@ -160,6 +162,11 @@ class Delivery:
         """Refuse to replace rows by nothing because none could be read."""
         if quarantined and not rows and self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
             raise self._all_rejected(quarantined, "it could not be read")
+
+    def _refuse_all_set_aside(self, rows: int, rejected: Sequence[Rejected]) -> None:
+        """Refuse to replace rows by nothing because none could be stored."""
+        if self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW) and len(rejected) >= rows > 0:
+            raise self._all_rejected(self.quarantine(rejected), rejected[0].reason)
 
     def _announce(self, position: Position) -> None:
         if self._positions:

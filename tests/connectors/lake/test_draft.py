@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 import signal
 import subprocess
 import sys
@@ -21,7 +24,7 @@ from levada.batches import Batch
 from levada.connectors.base import Mode, Table, Write
 from levada.connectors.lake import draft as drafts
 from levada.connectors.lake.sink import LakeWriter
-from levada.errors import Fatal
+from levada.errors import Fatal, Fenced
 from levada.positions import Position
 from levada.types.kinds import BSON
 from levada.windows import Window
@@ -255,6 +258,113 @@ def test_a_finished_copy_is_not_resumed(lake: Lake, small: None) -> None:
     assert second.complete
     second.abort()
     assert len(lake.rows("k")) == 10
+
+
+def test_rows_set_aside_before_a_checkpoint_count_after_it(lake: Lake, small: None) -> None:
+    far = pa.record_batch({"k": ["far"], "t": pa.array([2**62], pa.timestamp("ms", "UTC"))})
+    first = opened(lake)
+    first.write(Batch(far))
+    first.write(numbered(0, 10))
+    first.write(Batch(far, Position({"scan": 11})))
+    first.write(numbered(11, 20))
+    first.abort()
+    second = opened(lake, resume=True)
+    assert second.taken_up == (19, 2)
+    assert second.rewind()
+    assert second.taken_up == (10, 1)
+    second.commit(None)
+
+
+def test_what_is_taken_up_is_looked_into(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    first.write(numbered(10, 20))
+    first.abort()
+    last = max(parquet_files(lake), key=lambda file: file.stat().st_mtime_ns)
+    last.write_bytes(bytes(last.stat().st_size))  # as a power cut leaves it
+    second = opened(lake, resume=True)
+    assert second.reached == Position({"scan": 10})
+    second.abort()
+
+
+def checkpoint_files(lake: Lake) -> list[Path]:
+    return list((lake.folder / "lake" / "items" / "_levada" / "copies").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b'{"format": 1}', b'{"format": 1, "checkpoints": [{}]}']
+)
+def test_damaged_checkpoints_are_named_and_another_copy_clears_them(
+    lake: Lake, small: None, content: bytes
+) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    first.abort()
+    checkpoint_files(lake)[0].write_bytes(content)
+    with pytest.raises(Fatal, match="damaged"):
+        opened(lake, resume=True)
+    second = opened(lake)
+    second.write(numbered(10, 11))
+    second.commit(None)
+    assert lake.rows("k") == ["k10"]
+    assert checkpoint_files(lake) == []
+
+
+def claim(lake: Lake, process: str) -> None:
+    """Say that another process has begun the copy that is under way."""
+    [file] = checkpoint_files(lake)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "process": process}))
+
+
+def test_a_process_that_only_has_the_number_of_the_killed_one_is_not_taken_for_it(
+    lake: Lake, small: None
+) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    claim(lake, f"{platform.node()}:{os.getpid()}:1")  # in a container a process gets the same number again
+    second = opened(lake, resume=True)
+    assert second.reached == Position({"scan": 10})
+    second.commit(None)
+    first.abort()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_copy_that_another_machine_took_for_dead_writes_nothing(
+    lake: Lake, small: None, resume: bool
+) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    claim(lake, "another-machine:1:1")
+    second = opened(lake, resume=resume)
+    second.write(numbered(10, 15))
+    second.commit(None)
+    first.write(numbered(10, 20))
+    with pytest.raises(Fenced, match="another process has"):
+        first.commit(None)
+    assert lake.rows("k") == sorted(f"k{key}" for key in range(0 if resume else 10, 15))
+
+
+def test_a_table_never_refers_to_a_file_that_was_cleared_away(lake: Lake, small: None) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 10))
+    claim(lake, "another-machine:1:1")
+    second = opened(lake)
+    first.write(numbered(10, 20))
+    with pytest.raises(Fatal, match="removed or changed"):
+        first.commit(None)
+    second.write(numbered(20, 21))
+    second.commit(None)
+    assert lake.rows("k") == ["k20"]
+
+
+def test_files_that_could_not_be_put_into_the_table_as_they_are_do_not_stay(lake: Lake, small: None) -> None:
+    lake.write(items(0, gone=pa.scalar(1)))
+    writer = opened(lake, mode=Mode.REPLACE)
+    writer.write(numbered(0, 10))
+    writer.commit(None)
+    assert lake.rows("k") == sorted(f"k{key}" for key in range(10))
+    assert len(parquet_files(lake)) == 1 + len(lake.delta().file_uris())
+    assert checkpoint_files(lake) == []
 
 
 KILLED = """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from levada.batches import Batch
+from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.duckdb.catalog import Catalog, Stored
 from levada.connectors.duckdb.columns import Columns, plan
@@ -75,6 +75,11 @@ class DuckdbWriter:
         self._database = database
         self._staging = staging
         self._write = staging.write
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """Rows that were set aside so far."""
+        return self._staging.rejected
 
     def write(self, batch: Batch) -> None:
         self._staging.add(batch)

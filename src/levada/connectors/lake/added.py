@@ -38,6 +38,7 @@ def add(snapshot: Snapshot, planned: Plan, draft: Draft, properties: CommitPrope
         CommitFailedError: others were faster; nothing was committed.
     """
     files = draft.fitting(planned)
+    draft.refuse_lost()
     if planned.stored != snapshot.stored:
         nothing = pa.RecordBatchReader.from_batches(planned.stored, [])
         grown = CommitProperties(max_commit_retries=0)

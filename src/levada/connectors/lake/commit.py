@@ -66,6 +66,8 @@ class Commit:
                 time.sleep(random.uniform(0, min(0.02 * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
             written = self._attempt()
             if written:
+                if isinstance(self._staging.held, Draft):
+                    self._staging.held.committed()
                 self._tidy()
                 return written
         raise Retriable(
@@ -103,6 +105,9 @@ class Commit:
                 where=str(self._write.table),
                 hint="another run took over; nothing was written",
             )
+        held = self._staging.held
+        if isinstance(held, Draft) and held.checkpoints:
+            held.checkpoints.refuse_overtaken(snapshot.version_of)
         sequence = snapshot.version_of(position_app(owner))
         if self._position and sequence is not None and sequence >= self._position.sequence:
             raise Fenced(

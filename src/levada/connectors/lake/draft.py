@@ -27,6 +27,7 @@ from levada.connectors.lake.faults import translated
 from levada.connectors.lake.plan import Plan, plan
 from levada.connectors.lake.table import LakeTable, Snapshot
 from levada.connectors.spool import Convert
+from levada.errors import Fatal
 from levada.observe import Timings
 from levada.positions import Position
 from levada.types import cast, widen
@@ -81,7 +82,7 @@ class Draft:
         self._pending: deque[Future[None]] = deque()
         self._open: dict[Partition, FileWriter] = {}
         self._writing: Plan | None = None  # of the open files
-        self._kept = False
+        self._kept = self._committed = False
         self._rejected = 0
         self._since = 0  # bytes since the last checkpoint
         self._position: Position | None = None
@@ -98,16 +99,17 @@ class Draft:
         held = self.checkpoints.held if self.checkpoints else []
         return held[-1].position if held else None
 
-    def reached(self, position: Position, rejected: int) -> None:
+    def reached(self, position: Position | None, rejected: int) -> None:
         """Everything the source has before this position was added; sometimes makes it a checkpoint.
 
         Args:
-            rejected: records before it, and behind the one reached last, that could not be read.
+            position: None where the source has none behind this batch.
+            rejected: records of this batch that could not be read or stored.
         """
-        if self.checkpoints is None:
+        self._rejected += rejected
+        if self.checkpoints is None or position is None:
             return
         self._position = self._position.merge(position) if self._position else position
-        self._rejected += rejected
         if self._since >= CHECKPOINT_BYTES:
             known = {file.path for kept in self.checkpoints.held for file in kept.files}
             files = tuple(file for file in self.finish() if file.path not in known)
@@ -186,6 +188,21 @@ class Draft:
         self._settle(0)
         return self.done
 
+    def refuse_lost(self) -> None:
+        """Look whether all files are still there: a table that refers to one that is gone can't be read.
+
+        Raises:
+            Fatal: one is not.
+        """
+        sizes = self._table.beside.sizes([file.path for file in self.done])
+        lost = [file for file, size in zip(self.done, sizes, strict=True) if file.size != size]
+        if lost:
+            raise Fatal(
+                f"{len(lost)} files of this copy were removed or changed before they could be committed",
+                where=self._table.uri,
+                hint="another process copied the same, or cleaned up: nothing was written; copy again",
+            )
+
     def fitting(self, planned: Plan) -> list[DataFile]:
         """The files that hold all rows as this plan stores them; those that don't fit are written again."""
         self.finish()
@@ -211,14 +228,20 @@ class Draft:
         """Whether the files stay when the draft is closed: the table may refer to them."""
         self._kept = kept
 
+    def committed(self) -> None:
+        """The rows are in the table, by these files or by others; there is nothing to resume."""
+        self._committed = True
+
     def close(self) -> None:
-        """Stop the thread; remove the files unless they were kept."""
-        if not self._kept:
-            held = self.checkpoints.held if self.checkpoints else []
-            self._abandon([file for checkpoint in held for file in checkpoint.files])
-        if self.checkpoints:
-            (self.checkpoints.remove if self._kept else self.checkpoints.release)()
-        self._thread.shutdown()
+        """Stop the thread; remove the files unless they were kept, or are needed to resume."""
+        try:
+            if not self._kept:
+                held = self.checkpoints.held if self.checkpoints and not self._committed else []
+                self._abandon([file for checkpoint in held for file in checkpoint.files])
+            if self.checkpoints:
+                (self.checkpoints.remove if self._committed else self.checkpoints.release)()
+        finally:
+            self._thread.shutdown()
 
     def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
         """The rows of each partition, in the order they came."""

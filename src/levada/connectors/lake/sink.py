@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from levada.batches import Batch
+from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.lake.beside import nonce_app, position_app
 from levada.connectors.lake.checkpoints import Checkpoints
@@ -126,19 +127,28 @@ class LakeWriter:
     @property
     def taken_up(self) -> tuple[int, int]:
         """Rows stored, and records rejected, by the write that is resumed."""
-        held = self._draft.checkpoints.held if self._draft and self._draft.checkpoints else []
+        if not self._draft or not self._draft.checkpoints:
+            return 0, 0
+        held = self._draft.checkpoints.held[: self._draft.checkpoints.inherited]
         files = [file for checkpoint in held for file in checkpoint.files]
         return sum(file.rows for file in files), sum(checkpoint.rejected for checkpoint in held)
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """Rows that were set aside so far, by this process."""
+        return self._staging.rejected
 
     def rewind(self) -> bool:
         """Go back to an earlier `reached`; False if there is none."""
         return self._draft.rewind() if self._draft else False
 
     def write(self, batch: Batch) -> None:
+        before = len(self._staging.rejected)
         with self.timings.spent("stage"):
             self._staging.add(batch)
-        if self._draft and batch.position:
-            self._draft.reached(batch.position, len(batch.rejected))
+        if self._draft:
+            rejected = len(batch.rejected) + len(self._staging.rejected) - before
+            self._draft.reached(batch.position, rejected)
 
     def commit(self, position: Position | None) -> Written:
         """Store rows and position in one commit.

@@ -74,7 +74,7 @@ class Scan:
             ScanLost: it can't.
         """
         first = next(iter(marks.values()))
-        if first["query"] != plan.fingerprint(command):
+        if first.get("query") != plan.fingerprint(command):
             raise ScanLost(
                 "the position belongs to a scan with another window, filter or columns",
                 hint="ask for the same as then, or read from the beginning",

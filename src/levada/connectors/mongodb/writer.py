@@ -48,7 +48,7 @@ class MongoWriter:
         self._numbering = Numbering() if self._write.mode is Mode.APPEND else None
         self._rows = Rows(self._numbering, claim.tag)
         self._renaming = Renaming(originals)
-        self._rejected: list[Rejected] = []
+        self.rejected: list[Rejected] = []  # so far
         self._held: list[bytes] | None = []  # None once rows are streamed
         self._held_bytes = 0
         self._waiting: dict[int | None, list[bytes]] = {}
@@ -66,7 +66,7 @@ class MongoWriter:
         """
         batch = batch if batch.canonical else replace(batch, data=self._renaming.of(batch.data))
         documents, rejected = self._rows.of(self._inside_window(batch))
-        self._rejected += rejected
+        self.rejected += rejected
         documents = self._acceptable(documents)
         if self._held is not None:
             self._held += documents
@@ -87,7 +87,7 @@ class MongoWriter:
         with translated(self._where):
             tally = self._commit_at_once(position) or self._commit_stream(position)
             self._claim.fence.release()
-        return Written(tally.rows, tally.replaced, tally.bytes, (*self._rejected, *tally.rejected))
+        return Written(tally.rows, tally.replaced, tally.bytes, (*self.rejected, *tally.rejected))
 
     def abort(self) -> None:
         """Stop writing; what is stored already is removed or replaced by the next attempt."""
@@ -104,7 +104,7 @@ class MongoWriter:
         if batch.canonical or time == "_id" or "." in time:
             return batch
         kept, rejected = set_aside(batch.data, outside_window(batch.data, self._write))
-        self._rejected += rejected
+        self.rejected += rejected
         return Batch(kept)
 
     def _acceptable(self, documents: list[bytes]) -> list[bytes]:
@@ -114,7 +114,7 @@ class MongoWriter:
         for document in documents:
             reason = self._upserter.refusal(document)
             if reason:
-                self._rejected.append(Rejected(document, reason))
+                self.rejected.append(Rejected(document, reason))
             else:
                 good.append(document)
         return good
