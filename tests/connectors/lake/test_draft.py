@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,11 +20,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levada.batches import Batch
-from levada.connectors.base import Mode, Table, Write
+from levada.connectors.base import Mode, Query, Table, Write
+from levada.connectors.lake import commit as commits
 from levada.connectors.lake import draft as drafts
 from levada.connectors.lake.sink import LakeWriter
 from levada.errors import Fatal, Fenced
@@ -465,3 +471,92 @@ def test_a_full_disk_is_named_and_nothing_stays_on_it(lake: Lake, groups: int) -
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("free some space, then run again\n", "")
     assert parquet_files(lake) == []
+
+
+def in_the_day(lake: Lake) -> list[str]:
+    source = lake.connection.source(BY_DAY, Query())
+    return sorted(key for batch in source.read(DAY, None) for key in batch.data.column("k").to_pylist())
+
+
+def test_rows_get_their_day_where_the_table_was_made_meanwhile_by_days(lake: Lake, small: None) -> None:
+    writer = lake.connection.sink(lake.table).open(Write(lake.table, Mode.APPEND, "p/s"))
+    writer.write(Batch(items(*range(12))))
+    lake.write(items(12), table=BY_DAY)
+    writer.commit(None)
+    assert in_the_day(lake) == sorted(f"k{key}" for key in range(13))
+
+
+def test_rows_of_a_checkpoint_get_their_day_where_the_copy_is_resumed_with_one(
+    lake: Lake, small: None
+) -> None:
+    first = opened(lake)
+    first.write(numbered(0, 12))
+    first.abort()
+    second = opened(lake, resume=True, table=BY_DAY)
+    second.write(numbered(12, 14))
+    second.commit(None)
+    assert in_the_day(lake) == sorted(f"k{key}" for key in range(14))
+
+
+def test_another_time_column_moves_rows_to_other_days(lake: Lake, small: None) -> None:
+    lake.write(items(1), table=BY_DAY)
+    writer = lake.connection.sink(BY_DAY).open(Write(BY_DAY, Mode.APPEND, "p/s"))
+    late = pa.array([DAY.end] * 3, pa.timestamp("ms", "UTC"))
+    writer.write(Batch(items(2, 3, 4).append_column("u", late)))
+    writer._draft.finish()
+    by_another = replace(BY_DAY, time="u", partition_by=("day(u)",))
+    lake.write(items(9).append_column("u", late[:1]), table=by_another, mode=Mode.REPLACE)
+    writer.commit(None)
+    days = {row["k"]: str(row["day"]) for row in pa.table(lake.delta().scan()).to_pylist()}
+    assert days == dict.fromkeys(["k2", "k3", "k4", "k9"], "2026-11-24")
+
+
+def test_a_table_that_lost_columns_meanwhile_takes_the_rows(lake: Lake, small: None) -> None:
+    lake.write(items(1, extra="x"))
+    writer = lake.connection.sink(lake.table).open(Write(lake.table, Mode.APPEND, "p/s"))
+    writer.write(Batch(items(*range(2, 14))))
+    lake.write(items(1), mode=Mode.REPLACE)
+    writer.commit(None)
+    assert lake.read().schema.names == ["k", "t"]
+    assert len(lake.rows("k")) == 13
+
+
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE])
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_commit_whose_answer_is_lost_is_neither_repeated_nor_removed(
+    make_lake: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch, mode: Mode, spooled: bool
+) -> None:
+    lake = make_lake(commit_attempts=2)
+    lake.write(items(0))
+    name = "write_deltalake" if spooled else "create_write_transaction"
+    place: Any = commits if spooled else DeltaTable
+    real = getattr(place, name)
+
+    def answer_lost(*args: Any, **options: Any) -> None:
+        real(*args, **options)
+        raise CommitFailedError("the answer was lost")
+
+    monkeypatch.setattr(place, name, answer_lost)
+    if spooled:
+        monkeypatch.setattr("levada.connectors.lake.sink.LakeSink._draft", lambda *_: None)
+    written = lake.write(items(1, 2, 3), mode=mode)
+    assert written.rows == 3
+    assert lake.rows("k") == ["k0", "k1", "k2", "k3"][mode is Mode.REPLACE :]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+def test_times_without_a_zone_are_found_wherever_the_program_runs(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        naive = pa.array(
+            [DAY.start.replace(tzinfo=None, hour=hour) for hour in (0, 20, 23)], pa.timestamp("ms")
+        )
+        lake.write(pa.record_batch({"k": ["a", "b", "c"], "t": naive}))
+        assert len(_found(lake, "t >= timestamp '2026-11-23 20:00:00'", "k")) == 2
+        assert in_the_day(lake) == ["a", "b", "c"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

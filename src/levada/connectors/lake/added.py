@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode
 from levada.connectors.lake.draft import Draft
@@ -24,7 +23,7 @@ def addable(snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
     Args:
         replaced: how many stored rows give way.
     """
-    if planned.partitions != snapshot.partitions:
+    if planned.partitions != snapshot.partitions or planned.partitions != list(planned.days):
         return False
     if planned.write.mode is Mode.REPLACE:
         return all(_grows(field, planned.stored) for field in snapshot.stored)
@@ -35,7 +34,7 @@ def add(snapshot: Snapshot, planned: Plan, draft: Draft, properties: CommitPrope
     """Commit the draft's files.
 
     Raises:
-        CommitFailedError: others were faster; nothing was committed.
+        CommitFailedError: others were faster, or the answer was lost.
     """
     files = draft.fitting(planned)
     draft.refuse_lost()
@@ -44,17 +43,13 @@ def add(snapshot: Snapshot, planned: Plan, draft: Draft, properties: CommitPrope
         grown = CommitProperties(max_commit_retries=0)
         write_deltalake(snapshot.handle, nothing, mode="append", schema_mode="merge", commit_properties=grown)
     draft.keep()  # from here on the table may refer to them, whatever is heard of the commit
-    try:
-        snapshot.handle.create_write_transaction(
-            [file.action() for file in files],
-            "overwrite" if planned.write.mode is Mode.REPLACE else "append",
-            snapshot.handle.schema(),
-            planned.partitions,
-            commit_properties=properties,
-        )
-    except CommitFailedError:
-        draft.keep(False)
-        raise
+    snapshot.handle.create_write_transaction(
+        [file.action() for file in files],
+        "overwrite" if planned.write.mode is Mode.REPLACE else "append",
+        snapshot.handle.schema(),
+        planned.partitions,
+        commit_properties=properties,
+    )
 
 
 def _grows(field: pa.Field, stored: pa.Schema) -> bool:

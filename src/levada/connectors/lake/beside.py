@@ -8,6 +8,7 @@ Delta log, so that data, position and schema are one:
 |---|---|---|
 | `levada/position/<owner>` | the position's sequence | |
 | `levada/nonce/<owner>` | a random number | `positions/<hash of owner>/<sequence>-<nonce>.json` |
+| `levada/write/<owner>` | a random number, of a write without position | |
 | `levada/epoch/<owner>` | the lease's epoch | |
 | `levada/schema` | 52 bits of the schema's SHA-256 | `schemas/<number>.arrow` |
 
@@ -43,6 +44,10 @@ def position_app(owner: str) -> str:
 
 def nonce_app(owner: str) -> str:
     return f"{_NONCE}{owner}"
+
+
+def write_app(owner: str) -> str:
+    return f"levada/write/{owner}"
 
 
 def epoch_app(owner: str) -> str:

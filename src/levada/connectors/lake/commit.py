@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode, Written
 from levada.connectors.lake.added import add, addable
-from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonce_app, position_app
+from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonce_app, position_app, write_app
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.faults import translate
 from levada.connectors.lake.plan import Plan, plan
@@ -87,6 +87,8 @@ class Commit:
         if self._position:
             self._table.beside.put_position(self._write.owner, self._position, self._nonce)
         if not (self._stored(snapshot, planned, replaced) or self._landed()):
+            if isinstance(self._staging.held, Draft):
+                self._staging.held.keep(False)
             return None
         staging = self._staging
         return Written(staging.rows, replaced, staging.bytes, tuple(staging.rejected))
@@ -139,9 +141,14 @@ class Commit:
 
     def _landed(self) -> bool:
         """Whether the log holds this very commit, although its answer was lost."""
-        marks = {nonce_app(self._write.owner): self._nonce} if self._position else self._copy_mark()
-        snapshot = self._table.snapshot() if marks else None
-        return bool(snapshot and all(snapshot.version_of(name) == mark for name, mark in marks.items()))
+        snapshot = self._table.snapshot()
+        return bool(snapshot and snapshot.version_of(self._mark) == self._nonce)
+
+    @property
+    def _mark(self) -> str:
+        """The transaction whose version tells this commit from others of its owner."""
+        owner = self._write.owner
+        return nonce_app(owner) if self._position else write_app(owner)
 
     def _copy_mark(self) -> dict[str, int]:
         """What tells a resumed copy that it has been committed; empty for writes without checkpoints."""
@@ -151,10 +158,9 @@ class Commit:
         return {}
 
     def _properties(self, snapshot: Snapshot, planned: Plan) -> CommitProperties:
-        owner, versions = self._write.owner, {}
+        owner, versions = self._write.owner, {self._mark: self._nonce}
         if self._position:
             versions[position_app(owner)] = self._position.sequence
-            versions[nonce_app(owner)] = self._nonce
         if self._write.fence:
             versions[epoch_app(owner)] = self._write.fence.epoch
         if not planned.noted.equals(with_days(snapshot.logical, snapshot.days), check_metadata=True):

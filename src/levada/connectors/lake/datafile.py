@@ -72,7 +72,8 @@ class DataFile:
             reader.submit(files.open_input_file, self.path).result() as source,
             reader.submit(pq.ParquetFile, source).result() as parquet,
         ):
-            batches = parquet.iter_batches(batch_rows)
+            groups = ([group] for group in range(parquet.num_row_groups))  # large rows make small groups
+            batches = (rows for group in groups for rows in parquet.iter_batches(batch_rows, row_groups=group))
             while (batch := reader.submit(next, batches, None).result()) is not None:
                 yield batch
 
@@ -212,7 +213,9 @@ def _bounds(groups: list[Any]) -> tuple[Any, Any] | None:
 def _written(value: Any) -> Any:
     """A bound as the log writes it; None for types that have none here."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value.year >= 1000 else None
+        moment = value.astimezone(UTC) if value.tzinfo else value  # a naive one is nobody's local time
+        zone = "Z" if value.tzinfo else ""
+        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}{zone}" if value.year >= 1000 else None
     if isinstance(value, date):
         return value.isoformat() if value.year >= 1000 else None
     if isinstance(value, str):

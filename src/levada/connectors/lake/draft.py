@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +24,7 @@ from levada.connectors.lake.checkpoints import Checkpoint, Checkpoints
 from levada.connectors.lake.datafile import DataFile, FileWriter, Partition, folder_of, partition_values
 from levada.connectors.lake.faults import translated
 from levada.connectors.lake.plan import Plan, plan
-from levada.connectors.lake.table import LakeTable, Snapshot
+from levada.connectors.lake.table import GENERATED, LakeTable, Snapshot
 from levada.connectors.spool import Convert
 from levada.errors import Fatal
 from levada.observe import Timings
@@ -169,7 +168,7 @@ class Draft:
         self.rows += len(batch)
         self.bytes += batch.nbytes
         self._since += batch.nbytes
-        for partition, part in self._parts(batch):
+        for partition, part in _parts(batch, self._plan()):
             buffer = self._buffers.setdefault(partition, _Buffer())
             buffer.add(part)
             self._buffered += part.nbytes
@@ -206,13 +205,14 @@ class Draft:
     def fitting(self, planned: Plan) -> list[DataFile]:
         """The files that hold all rows as this plan stores them; those that don't fit are written again."""
         self.finish()
-        unfit = [file for file in self.done if not _fits(file.logical, planned.logical)]
+        unfit = [file for file in self.done if not _belongs(file, planned)]
         if unfit:
             self.done = [file for file in self.done if file not in unfit]
             for file in unfit:
                 for batch in file.rows_of(self._files, ROW_GROUP):
-                    rows = planned.rows(from_stored(batch, _visible(file.logical)))
-                    self._do(self._append, self._partition_of(file), [rows], planned)
+                    rows = planned.rows(_kept(from_stored(batch, _visible(file.logical)), planned.logical))
+                    for partition, part in _parts(rows, planned):
+                        self._do(self._append, partition, [part], planned)
                 self._do(self._close_all)
                 self._settle(0)
             self._table.beside.remove_files(file.path for file in unfit)
@@ -222,7 +222,7 @@ class Draft:
         """All rows, brought into `schema`."""
         for file in self.finish():
             for batch in file.rows_of(self._files, ROW_GROUP):
-                yield convert(from_stored(batch, _visible(file.logical)), schema)
+                yield convert(_kept(from_stored(batch, _visible(file.logical)), schema), schema)
 
     def keep(self, kept: bool = True) -> None:
         """Whether the files stay when the draft is closed: the table may refer to them."""
@@ -242,17 +242,6 @@ class Draft:
                 (self.checkpoints.remove if self._committed else self.checkpoints.release)()
         finally:
             self._thread.shutdown()
-
-    def _parts(self, batch: pa.RecordBatch) -> Iterator[tuple[Partition, pa.RecordBatch]]:
-        """The rows of each partition, in the order they came."""
-        planned = self._plan()
-        if not planned.partitions:
-            yield (), batch
-            return
-        days = planned.day_of(batch)
-        for day in days.unique().to_pylist():
-            mask = pc.is_null(days) if day is None else pc.fill_null(pc.equal(days, pa.scalar(day)), False)
-            yield (day,), batch if pc.all(mask).as_py() else batch.filter(mask)
 
     def _plan(self) -> Plan:
         if self._planned is None:
@@ -316,9 +305,6 @@ class Draft:
                 _, writer = self._open.popitem()
                 self.done.append(writer.close())
 
-    def _partition_of(self, file: DataFile) -> Partition:
-        return tuple(None if day is None else date.fromisoformat(day) for day in file.partition.values())
-
 
 def _split(buffer: _Buffer, rows: int) -> tuple[list[pa.RecordBatch], _Buffer]:
     """The first batches, up to so many rows and the bytes of a row group, and what is left."""
@@ -337,9 +323,37 @@ def _split(buffer: _Buffer, rows: int) -> tuple[list[pa.RecordBatch], _Buffer]:
     return taken, left
 
 
+def _parts(batch: pa.RecordBatch, planned: Plan) -> Iterator[tuple[Partition, pa.RecordBatch]]:
+    """The rows of each partition, in the order they came."""
+    if not planned.partitions:
+        yield (), batch
+        return
+    days = planned.day_of(batch)
+    for day in days.unique().to_pylist():
+        mask = pc.is_null(days) if day is None else pc.fill_null(pc.equal(days, pa.scalar(day)), False)
+        yield (day,), batch if pc.all(mask).as_py() else batch.filter(mask)
+
+
+def _kept(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows without columns that the table had when they were written, and has no more: they are null."""
+    known = set(schema.names)
+    gone = [name for name in batch.schema.names if name not in known]
+    return batch.drop_columns(gone) if gone else batch
+
+
+def _belongs(file: DataFile, planned: Plan) -> bool:
+    """Whether a file can be put into the table as it is."""
+    days = (planned.noted.metadata or {}).get(GENERATED)
+    layout = (
+        list(file.partition) == planned.partitions and (file.logical.metadata or {}).get(GENERATED) == days
+    )
+    return layout and _fits(file.logical, planned.logical)
+
+
 def _fits(written: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether rows stored by one schema are read by the other as what they are."""
-    return all(change(old, wanted.field(old.name)) <= Change.GROW for old in written)
+    known = set(wanted.names)
+    return all(old.name in known and change(old, wanted.field(old.name)) <= Change.GROW for old in written)
 
 
 def _continues(before: Plan, now: Plan) -> bool:
