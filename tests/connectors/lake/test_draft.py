@@ -104,6 +104,21 @@ def test_a_type_that_widens_after_files_were_written_loses_nothing(lake: Lake, s
     )
 
 
+def test_files_of_large_rows_are_read_again_a_row_group_at_a_time(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafts, "ROW_GROUP_BYTES", 1_000)
+    writer = lake.connection.sink(lake.table).open(Write(lake.table, Mode.APPEND, "p/s"))
+    for key in range(9):
+        writer.write(Batch(items(key, s="x" * 400)))
+    [file] = writer._draft.finish()
+    footer = pq.read_metadata(lake.folder / "lake" / "items" / file.path)
+    groups = [footer.row_group(at).num_rows for at in range(footer.num_row_groups)]
+    assert len(groups) > 2
+    assert [len(rows) for rows in file.rows_of(writer._draft._files, 10**6)] == groups
+    writer.abort()
+
+
 def test_a_text_that_becomes_a_variant_is_written_again_as_one(lake: Lake, small: None) -> None:
     label = pa.field("v", pa.string(), metadata={BSON: b"variant"})
     variant = items(30).append_column(label, pa.array(['{"$oid":"5f5f5f5f5f5f5f5f5f5f5f5f"}']))

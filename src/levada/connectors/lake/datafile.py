@@ -73,7 +73,9 @@ class DataFile:
             reader.submit(pq.ParquetFile, source).result() as parquet,
         ):
             groups = ([group] for group in range(parquet.num_row_groups))  # large rows make small groups
-            batches = (rows for group in groups for rows in parquet.iter_batches(batch_rows, row_groups=group))
+            batches = (
+                rows for group in groups for rows in parquet.iter_batches(batch_rows, row_groups=group)
+            )
             while (batch := reader.submit(next, batches, None).result()) is not None:
                 yield batch
 
