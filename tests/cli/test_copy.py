@@ -91,3 +91,18 @@ def test_arrays_become_rows_or_text(
     refused = levada("copy", source, target, "--mode", "upsert", "--key", "_id", "--explode", "items")
     assert refused.code == 2
     assert "elements that are gone" in refused.err
+
+
+@pytest.mark.parametrize("options", [("--where", "total >= 0"), ("--columns", "_id")])
+def test_an_append_that_may_have_been_committed_is_not_begun_again_by_resume(
+    levada: Levada, source: str, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    target = f"file://{tmp_path}/lake/orders"
+    assert levada("copy", source, target, *options).code == 0
+    again = levada("copy", source, target, *options, "--lanes", "2", "--resume")
+    if options[0] == "--where":  # such a copy kept no checkpoints
+        assert again.code == 2
+        assert "no stopped copy of the same" in again.err
+    else:
+        assert "this copy had been committed before" in again.out
+    assert levada("copy", target, f"file://{tmp_path}/n.jsonl", "--json").json["rows"] == 3_000

@@ -41,7 +41,8 @@ def test_removes_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> 
 import os, pyarrow as pa
 from pathlib import Path
 from levada.connectors.spool import Spool
-Spool(Path({str(tmp_path)!r}), 0).add(pa.RecordBatch.from_pydict({{"a": [1]}}))
+spool = Spool(Path({str(tmp_path)!r}), 0)
+spool.add(pa.RecordBatch.from_pydict({{"a": [1]}}))
 os._exit(9)
 """
     done = subprocess.run([sys.executable, "-c", left], check=False, timeout=60)
@@ -60,3 +61,11 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Retriable, match="file"):
         Spool(tmp_path / "file" / "tmp", 0).add(NARROW)
+
+
+def test_a_spool_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 0)
+    spool.add(NARROW)
+    assert list(tmp_path.iterdir())
+    del spool
+    assert not list(tmp_path.iterdir())

@@ -163,6 +163,20 @@ def test_a_row_that_is_set_aside_has_no_children(make: Make, source: Any, mongo:
     assert b"lost" in mongo[database].quarantine.find_one()["raw"]
 
 
+def test_tables_are_not_replaced_by_nothing_where_all_rows_were_set_aside(make: Make, source: Any) -> None:
+    project = make(
+        "steps: {s: {copy: {from: db.orders, to: lake.orders, mode: replace, explode: items}}}", TABLES
+    )
+    assert project.run("p").status == "done"
+    before = stored(project, "lake.orders__items")
+    source.update_many({}, [{"$set": {"never": {"$toDate": 2**62}}}])
+    run = project.run("p")
+    assert run.status == "failed"
+    assert "all 72 rows were rejected" in str(run.error)
+    assert stored(project, "lake.orders__items") == before
+    assert len(stored(project, "lake.orders")) == 72
+
+
 KILLED = """
     import os, signal, sys
     from datetime import datetime, timedelta, UTC

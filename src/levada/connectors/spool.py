@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Spool:
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._folder: Path | None = None
+        self._clear: Callable[[], object] | None = None
         self._files: list[Path] = []
         self.schema: pa.Schema | None = None
         self.rows = 0
@@ -67,8 +69,8 @@ class Spool:
 
     def close(self) -> None:
         self._held, self._files = [], []
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._clear:
+            self._clear()
 
     def _spill(self) -> None:
         """Write what is held, one file per run of batches of one schema."""
@@ -92,6 +94,7 @@ class Spool:
                 self._parent.mkdir(parents=True, exist_ok=True)
                 _clear_dead(self._parent)
             self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=self._parent))
+            self._clear = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         file = self._folder / f"{len(self._files)}.arrow"
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with (

@@ -163,14 +163,21 @@ class CopyStep:
         able = able and not settings.explode
         # a condition may have an index, which a scan that can be resumed would not use
         if able and (self._attended.resume or not (settings.where or settings.filter or context.window)):
-            what = f"{source} {self._query!r}" + (f" as JSON: {settings.as_json}" if settings.as_json else "")
-            return replace(target, checkpoints=what, resume=self._attended.resume)
+            return replace(target, checkpoints=self._what(source), resume=self._attended.resume)
         if self._attended.resume and not able:
             raise ConfigError(
                 f"a copy from {source} to {table} can't be resumed",
                 hint="copies from MongoDB to a lake without `explode` can; copy again, with mode replace",
             )
         return target
+
+    def _what(self, source: Table) -> str:
+        """Which rows are copied, and in which form: the name of their checkpoints."""
+        settings = self.settings
+        conditions = {"where": settings.where, "filter": settings.filter, "pipeline": settings.pipeline}
+        form = {"columns": settings.columns, "as_json": settings.as_json, "consistent": settings.consistent}
+        what = {"format": 1, "source": str(source), **conditions, **form}
+        return json_util.dumps(what, json_options=json_util.CANONICAL_JSON_OPTIONS, sort_keys=True)
 
     def _explosion(self, context: StepContext, source: Table, target: Table) -> Explosion | None:
         settings = self.settings

@@ -6,7 +6,8 @@ A process killed between any two of these leaves a state that the next run under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,12 +107,10 @@ class Delivery:
             )
         if hasattr(writer, "timings"):
             writer.timings = self._context.timings
-        rows, _ = getattr(writer, "taken_up", (0, 0))
-        self._context.progress(rows, 0)
+        self._context.progress(_taken_up(writer)[0], 0)
         batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
-        delivered = self._finish(writer, self._fill(writer, batches), start, rows)
-        _, rejected = getattr(writer, "taken_up", (0, 0))  # fewer than at the beginning if it went back
-        return replace(delivered, quarantined=delivered.quarantined + rejected)
+        delivered = self._finish(writer, self._fill(writer, batches), start)
+        return replace(delivered, quarantined=delivered.quarantined + _taken_up(writer)[1])
 
     def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:
         """Run a write that the sink does by itself, under the same protocol.
@@ -126,21 +125,24 @@ class Delivery:
         return self._confirm(written, position, 0)
 
     def _fill(self, writer: Writer, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self._context.check_stop()
-            if batch.data.num_rows or (batch.rejected and hasattr(writer, "reached")):
-                writer.write(batch)
-                self._context.progress(batch.data.num_rows, batch.data.nbytes)
-            yield batch
+        with ended(batches):
+            for batch in batches:
+                self._context.check_stop()
+                if batch.data.num_rows or (batch.rejected and hasattr(writer, "reached")):
+                    writer.write(batch)
+                    self._context.progress(batch.data.num_rows, batch.data.nbytes)
+                yield batch
 
-    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position, rows: int = 0) -> Delivered:
-        reached, quarantined = start, 0
+    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
+        reached, quarantined, rows = start, 0, 0
         try:
-            for batch in filled:
-                quarantined += self.quarantine(batch.rejected)
-                rows += batch.data.num_rows
-                reached = reached.merge(batch.position) if batch.position else reached
+            with ended(filled):
+                for batch in filled:
+                    quarantined += self.quarantine(batch.rejected)
+                    rows += batch.data.num_rows
+                    reached = reached.merge(batch.position) if batch.position else reached
             self._context.check_stop()
+            rows += _taken_up(writer)[0]
             self.refuse_nothing(rows, quarantined)
             self._refuse_all_set_aside(rows, getattr(writer, "rejected", ()))
         except BaseException:
@@ -196,6 +198,22 @@ class Delivery:
                 rejected, table=str(self._target.table), run=self._context.run, step=self._context.step
             )
         return len(rejected)
+
+
+def _taken_up(writer: Any) -> tuple[int, int]:
+    """Rows and rejected records of the stopped write that this one goes on from; fewer once it went back."""
+    found: tuple[int, int] = getattr(writer, "taken_up", (0, 0))
+    return found
+
+
+@contextmanager
+def ended(batches: Iterable[Batch]) -> Iterator[None]:
+    """End a source whose batches are not wanted any more at once: an error's traceback would hold it open."""
+    try:
+        yield
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
 
 
 def _going_on(writer: Any, read: Callable[[Position | None], Iterator[Batch]]) -> Iterator[Batch]:

@@ -137,8 +137,8 @@ class Family:
             rows = quarantined = 0
             for batch in batches:
                 self._context.check_stop()
-                rows += batch.data.num_rows
-                quarantined += self._write(batch, tables)
+                stored, set_aside = self._write(batch, tables)
+                rows, quarantined = rows + stored, quarantined + set_aside
             self._context.check_stop()
             self._parent.refuse_nothing(rows, quarantined)
             opened.pop_all()  # from here on each is committed or aborted by itself
@@ -178,15 +178,15 @@ class Family:
         opened.push(lambda *failed: writer.abort() if failed[0] else None)
         return _Open(delivery, writer)
 
-    def _write(self, batch: Batch, tables: Mapping[str, _Open]) -> int:
-        """Hand the rows of a batch to the tables; returns how many records were set aside."""
+    def _write(self, batch: Batch, tables: Mapping[str, _Open]) -> tuple[int, int]:
+        """Hand the rows of a batch to the tables; returns how many, and how many records were set aside."""
         data, unfit = screened(batch.data, self._parent.write)
         parent, children = self._explosion.of(data)
         for path, part in {**children, _PARENT: parent}.items():
             if path in tables and part.num_columns:
                 tables[path].writer.write(Batch(part))
         self._context.progress(batch.data.num_rows, batch.data.nbytes)
-        return self._parent.quarantine([*batch.rejected, *unfit])
+        return data.num_rows, self._parent.quarantine([*batch.rejected, *unfit])
 
     def _commit(self, tables: Mapping[str, _Open], position: Position, quarantined: int) -> Delivered:
         waiting = list(tables.items())

@@ -67,6 +67,7 @@ class Checkpoints:
         held: from the first on.
         inherited: how many of them an earlier process left.
         complete: nothing is left to do.
+        found: whether a stopped copy was there to be taken up.
     """
 
     def __init__(self, beside: Beside, copy: str, version_of: Callable[[str], int | None]) -> None:
@@ -77,6 +78,7 @@ class Checkpoints:
         self.held: list[Checkpoint] = []
         self.inherited = 0
         self.complete = False
+        self.found = False
 
     @property
     def application(self) -> str:
@@ -104,6 +106,7 @@ class Checkpoints:
             self.complete = True
             self._beside.remove(self._file(self._committed))
         if found:
+            self.found = True
             self.number = max(found, key=lambda number: sum(map(_rows, found[number])))
             self.held = found.pop(self.number)
             self.inherited = len(self.held)

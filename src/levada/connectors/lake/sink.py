@@ -14,7 +14,7 @@ from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.plan import plan
 from levada.connectors.lake.table import LakeTable, Snapshot, day_columns, partition_columns
 from levada.connectors.staging import Staging, check_write
-from levada.errors import PositionLost
+from levada.errors import ConfigError, PositionLost
 from levada.observe import Timings
 from levada.positions import Position
 
@@ -65,8 +65,26 @@ class LakeSink:
         snapshot = self._table.snapshot()
         known = snapshot.logical if snapshot else None
         draft = self._draft(write, snapshot)
+        if write.resume and write.mode is Mode.APPEND:
+            self._refuse_to_repeat(draft, snapshot)
         staging = Staging(write, self._folder, target="lake", known=lambda: known, held=draft)
         return LakeWriter(self._table, staging, draft)
+
+    def _refuse_to_repeat(self, draft: Draft | None, snapshot: Snapshot | None) -> None:
+        """Refuse to begin an append that may have been committed by a copy without checkpoints."""
+        kept = draft.checkpoints if draft else None
+        if (kept and (kept.complete or kept.found)) or snapshot is None or not snapshot.count():
+            return
+        if draft:
+            draft.close()
+        if kept:
+            kept.remove()
+        raise ConfigError(
+            "there is no stopped copy of the same to resume, and the table has rows",
+            where=self._table.uri,
+            hint="leave out --resume to append, or use mode replace; copies with a condition, and tables "
+            "partitioned by plain columns, keep checkpoints only if they began with --resume",
+        )
 
     def _draft(self, write: Write, snapshot: Snapshot | None) -> Draft | None:
         """Where rows can become files before the commit; None where they meet rows that are stored."""
