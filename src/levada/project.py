@@ -322,7 +322,10 @@ def read(url: str, **options: Any) -> pa.RecordBatchReader:
 
 def _until_read(reader: pa.RecordBatchReader, opened: ExitStack) -> Iterator[pa.RecordBatch]:
     with opened:
-        yield from reader
+        try:
+            yield from reader
+        finally:
+            del reader  # it ends what it reads, which needs the connection once more
 
 
 def schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,46 @@ def test_a_table_is_not_replaced_by_nothing_because_no_row_can_be_stored(
     with pytest.raises(Fatal, match="all 3 rows were rejected"):
         levada.copy(url(mongod, database, "far"), target, mode="replace")
     assert levada.read(target).read_all()["_id"].to_pylist() == [1]
+
+
+def left_open(mongo: MongoClient[Document], database: str) -> list[str]:
+    """Cursors of a database on the server, and threads that read."""
+    stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": {"$regex": f"^{database}."}}}]
+    cursors = [each["ns"] for each in mongo.admin.aggregate(stages) if "cursor" in each]
+    return cursors + [each.name for each in threading.enumerate() if each.name.startswith("levada-")]
+
+
+@pytest.fixture
+def large(source: Any) -> Any:
+    """More than is read ahead."""
+    source.large.insert_many([{"_id": n, "text": "x" * 2**20} for n in range(30)])
+    return source.large
+
+
+def test_a_copy_that_is_stopped_leaves_no_cursor_and_no_thread(
+    large: Any, mongo: MongoClient[Document], mongod: str, database: str, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    with pytest.raises(Retriable, match="stopped") as held:
+        levada.copy(
+            url(mongod, database, "large"),
+            f"file://{tmp_path}/t",
+            stop=stop,
+            progress=lambda rows, _: stop.set() if rows else None,
+        )
+    assert left_open(mongo, database) == []
+    assert "--resume" in str(held.value.hint)
+
+
+def test_a_stream_that_is_not_read_to_its_end_leaves_no_cursor_and_no_thread(
+    large: Any, mongo: MongoClient[Document], mongod: str, database: str
+) -> None:
+    address = url(mongod, database, "large")
+    reader = levada.read(address, schema=levada.read(address).schema)
+    reader.read_next_batch()
+    assert left_open(mongo, database)
+    del reader
+    assert left_open(mongo, database) == []
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from levada.connectors.screening import outside_window, set_aside
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.steps.base import StepContext, Tables
-from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.delivery import Delivered, Delivery, Target, ended
 from levada.steps.explode import Explosion
 from levada.types.layout import unstorable_rows
 
@@ -133,6 +133,7 @@ class Family:
         done = self._ahead()
         last = start.sequence if self._adds else max(each.sequence for each in self._starts.values())
         with ExitStack() as opened:
+            opened.enter_context(ended(batches))
             tables = {path: self._opened(each, opened) for path, each in self._all() if path not in done}
             rows = quarantined = 0
             for batch in batches:
