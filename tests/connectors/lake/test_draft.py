@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
@@ -176,6 +177,9 @@ def test_replacing_with_more_columns_is_one_step_for_readers(lake: Lake) -> None
             st.none() | st.integers(-(2**63), 2**63 - 1),
             st.none() | st.text(max_size=40),
             st.none() | st.integers(-(2**53), 2**53),
+            st.none() | st.floats(),
+            st.none() | st.decimals(-(10**20), 10**20, places=3),
+            st.none() | st.binary(max_size=3),
         ),
         min_size=1,
         max_size=60,
@@ -185,18 +189,22 @@ def test_replacing_with_more_columns_is_one_step_for_readers(lake: Lake) -> None
 def test_statistics_never_hide_a_row(tmp_path_factory: pytest.TempPathFactory, rows: Any, pick: int) -> None:
     """A reader that skips files by their statistics finds what a reader of everything finds."""
     lake = Lake(tmp_path_factory.mktemp("lake"))
-    numbers, texts, moments = zip(*rows, strict=True)
+    numbers, texts, moments, floats, decimals, binaries = zip(*rows, strict=True)
     batch = pa.record_batch(
         {
             "n": pa.array(numbers, pa.int64()),
             "s": pa.array(texts, pa.string()),
             "t": pa.array(moments, pa.timestamp("ms", "UTC")),
+            "f": pa.array(floats, pa.float64()),
+            "d": pa.array(decimals, pa.decimal128(38, 3)),
+            "b": pa.array(binaries, pa.binary()),
         }
     )
     half = len(rows) // 2
     for part in (batch.slice(0, half), batch.slice(half)):
         lake.write(part)
-    number, text, moment = rows[pick % len(rows)]
+    picked = batch.slice(pick % len(rows), 1)
+    number, text, moment = numbers[pick % len(rows)], texts[pick % len(rows)], moments[pick % len(rows)]
     if number is not None:
         assert _found(lake, f"n = {number}", "n") == [n for n in numbers if n == number]
         assert len(_found(lake, f"n >= {number}", "n")) == sum(n is not None and n >= number for n in numbers)
@@ -206,6 +214,35 @@ def test_statistics_never_hide_a_row(tmp_path_factory: pytest.TempPathFactory, r
     if moment is not None and 0 <= moment < 2**40:
         stamp = datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
         assert len(_found(lake, f"t = timestamp '{stamp}'", "t")) == moments.count(moment)
+    found, everything = lake.delta().to_pyarrow_dataset(), pa.Table.from_batches([batch])
+    for name in "nsfdb":
+        value = picked.column(name)[0]
+        for holds in (pc.equal, pc.greater_equal, pc.less_equal):
+            selected = found.to_table(filter=holds(pc.field(name), value))
+            assert len(selected) == len(everything.filter(holds(pc.field(name), value)))
+
+
+def test_a_reader_by_file_bounds_finds_rows_by_any_column(lake: Lake) -> None:
+    """deltalake's pyarrow dataset skips files by bounds that are absent."""
+    rows = pa.record_batch(
+        {
+            "k": ["k0", "k1", "k2"],
+            "f": [0.5, float("nan"), float("inf")],
+            "d": pa.array(
+                [Decimal("-0.5"), Decimal("0.1"), Decimal("99999999999999999999.9")], pa.decimal128(38, 1)
+            ),
+            "s": ["\U0001f600" * 33, "z" * 33, "\U0010ffff" * 40],
+            "b": [b"x", b"y", b"z"],
+            "y": [True, False, None],
+        }
+    )
+    for row in range(3):
+        lake.write(rows.slice(row, 1))
+    found = lake.delta().to_pyarrow_dataset()
+    for name in rows.schema.names:
+        for row, value in enumerate(rows.column(name).to_pylist()):
+            if value is not None and value == value:  # and is not NaN
+                assert found.to_table(filter=pc.field(name) == value)["k"].to_pylist() == [f"k{row}"]
 
 
 def _found(lake: Lake, predicate: str, column: str) -> list[Any]:

@@ -1,9 +1,4 @@
-"""Parquet files of a table: how they are written, and what the table's log says of them.
-
-Statistics by https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics: rows, nulls, and
-the least and greatest value of columns whose order every reader agrees on (integers, days, times, short
-texts). Columns without statistics are never skipped by a reader, so leaving one out is safe.
-"""
+"""Parquet files of a table: how they are written, and what the table's log says of them."""
 
 from __future__ import annotations
 
@@ -13,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
+
+from levada.connectors.lake.statistics import Statistics
 
 #: zstd at its fastest level: about as fast as none, a third of the size.
 _COMPRESSION, _LEVEL = "zstd", 1
@@ -28,7 +24,6 @@ _COMPRESSION, _LEVEL = "zstd", 1
 _DISTINCT = 0.3
 _SAMPLE = 8_192
 _SMALL = 256  # bytes of a value that may be worth one
-_LONGEST_TEXT = 32
 _NO_DAY = "__HIVE_DEFAULT_PARTITION__"
 
 #: The values of the generated partition columns, one for each, of one file.
@@ -116,6 +111,7 @@ class FileWriter:
         self._stream = files.open_output_stream(path)
         self._files = files
         self._footers: list[pq.FileMetaData] = []
+        self._statistics = Statistics()
         self._writer = pq.ParquetWriter(
             self._stream,
             first.schema,
@@ -130,6 +126,7 @@ class FileWriter:
 
     def write(self, rows: pa.Table) -> None:
         """Add one row group."""
+        self._statistics.saw(rows)
         self._writer.write_table(rows, row_group_size=max(len(rows), 1))
         self.size = self._stream.tell()
 
@@ -143,7 +140,7 @@ class FileWriter:
             self.abandon()
             raise
         footer = self._footers[0]
-        stats = json.dumps(_statistics(footer), ensure_ascii=False)
+        stats = json.dumps(self._statistics.of(footer), ensure_ascii=False)
         now = int(time.time() * 1000)
         return DataFile(self._path, size, footer.num_rows, self._partition, self._logical, stats, now)
 
@@ -182,44 +179,3 @@ def _leaves(path: str, values: pa.Array | None) -> Iterator[tuple[str, pa.Array]
         yield from _leaves(f"{path}.list.element", values.flatten())
     elif not pa.types.is_nested(values.type):
         yield path, values
-
-
-def _statistics(footer: pq.FileMetaData) -> dict[str, Any]:
-    found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
-    for at in range(footer.num_columns):
-        column = footer.schema.column(at)
-        if column.path != column.name:  # nested
-            continue
-        groups = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
-        if not all(group is not None and group.has_null_count for group in groups):
-            continue
-        found["nullCount"][column.name] = sum(group.null_count for group in groups)
-        bounds = _bounds([group for group in groups if group.num_values])
-        if bounds:
-            found["minValues"][column.name], found["maxValues"][column.name] = bounds
-    return found
-
-
-def _bounds(groups: list[Any]) -> tuple[Any, Any] | None:
-    """Least and greatest value of these row groups as the log writes them; None where that can't be said."""
-    if not groups or not all(group.has_min_max for group in groups):
-        return None
-    try:
-        least, most = min(group.min for group in groups), max(group.max for group in groups)
-    except (OverflowError, ValueError, NotImplementedError):  # a time beyond Python's
-        return None
-    written = _written(least), _written(most)
-    return None if None in written else written
-
-
-def _written(value: Any) -> Any:
-    """A bound as the log writes it; None for types that have none here."""
-    if isinstance(value, datetime):
-        moment = value.astimezone(UTC) if value.tzinfo else value  # a naive one is nobody's local time
-        zone = "Z" if value.tzinfo else ""
-        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}{zone}" if value.year >= 1000 else None
-    if isinstance(value, date):
-        return value.isoformat() if value.year >= 1000 else None
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST_TEXT else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
