@@ -106,3 +106,12 @@ def test_an_append_that_may_have_been_committed_is_not_begun_again_by_resume(
     else:
         assert "this copy had been committed before" in again.out
     assert levada("copy", target, f"file://{tmp_path}/n.jsonl", "--json").json["rows"] == 3_000
+
+
+def test_the_slower_codec_says_so_once(
+    levada: Levada, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVADA_CODEC", "reference")
+    found = levada("copy", source, f"file://{tmp_path}/lake/orders")
+    assert found.err.count("levada[native]") == 1
+    assert found.out.startswith("3,000 rows")

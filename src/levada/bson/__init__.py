@@ -8,10 +8,11 @@ The native codec does the work where it is installed, else the reference in `dec
 """
 
 from levada.bson.documents import Documents, from_canonical, to_canonical
-from levada.bson.native import Decoder, codec, encode, split_reply
+from levada.bson.native import SLOWER, Decoder, codec, encode, split_reply
 from levada.bson.reply import Reply
 
 __all__ = [
+    "SLOWER",
     "Decoder",
     "Documents",
     "Reply",

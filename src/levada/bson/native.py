@@ -23,6 +23,9 @@ from levada.errors import ConfigError
 #: The environment variable that overrides the choice.
 VARIABLE = "LEVADA_CODEC"
 
+#: What to say where the reference does the work.
+SLOWER = ", several times slower than the native one: pip install 'levada[native]' (make native in a checkout)"
+
 Codec = Literal["native", "reference"]
 
 

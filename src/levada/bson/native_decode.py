@@ -56,10 +56,13 @@ class Decoder:
 
 def names_cross(fields: Iterable[pa.Field]) -> bool:
     """Whether all names reach the native codec whole: Arrow's C interface ends a name at its first NUL."""
-    return all(
-        "\0" not in field.name and names_cross(field.type.field(at) for at in range(field.type.num_fields))
-        for field in fields
-    )
+    open_fields = list(fields)
+    while open_fields:
+        field = open_fields.pop()
+        if "\0" in field.name:
+            return False
+        open_fields.extend(field.type.field(at) for at in range(field.type.num_fields))
+    return True
 
 
 def split_reply(raw: bytes) -> Reply:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from levada.cli.addresses import open_addresses, parse_filter
+from levada.bson import SLOWER, codec
 from levada.cli.main import Session
 from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
@@ -90,6 +91,8 @@ def _show(done: adhoc.Copied, *, profile: bool) -> None:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
     note = f" ({done.note})" if done.note and not done.rejected else ""
     click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}{note}")
+    if "decode" in done.timings and codec() == "reference":
+        click.echo(f"read by the reference codec{SLOWER}", err=True)
     if profile:
         shares = sorted(done.timings.items(), key=lambda one: -one[1])
         rows = [(name, seconds(spent), _MEANINGS.get(name, "")) for name, spent in shares]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
+from levada.bson import SLOWER, codec
 from levada.connectors.base import Finding
 from levada.connectors.mongodb.faults import translate
 from levada.errors import ConfigError, LevadaError
@@ -34,6 +35,7 @@ def diagnose(connection: MongoConnection) -> list[Finding]:
         known = error if isinstance(error, LevadaError) else translate(error, connection.describe())
         return [Finding(False, f"{connection.describe()}: {known.what}", known.hint)]
     findings = [Finding(True, f"{connection.describe()} answers")]
+    findings.append(Finding(True, f"BSON by the {codec()} codec{'' if codec() == 'native' else SLOWER}"))
     parts: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: _version(client),
         lambda: _deployment(hello),
