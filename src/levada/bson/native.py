@@ -24,7 +24,9 @@ from levada.errors import ConfigError
 VARIABLE = "LEVADA_CODEC"
 
 #: What to say where the reference does the work.
-SLOWER = ", several times slower than the native one: pip install 'levada[native]' (make native in a checkout)"
+SLOWER = (
+    ", several times slower than the native one (pip install 'levada[native]', in a checkout make native)"
+)
 
 Codec = Literal["native", "reference"]
 

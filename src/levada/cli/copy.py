@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from levada.cli.addresses import open_addresses, parse_filter
 from levada.bson import SLOWER, codec
+from levada.cli.addresses import open_addresses, parse_filter
 from levada.cli.main import Session
 from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
