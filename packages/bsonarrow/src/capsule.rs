@@ -8,9 +8,11 @@ use std::ptr::NonNull;
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi, to_ffi};
 use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, Schema};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyNotImplementedError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyTuple};
+
+use crate::decode::reason::MAX_DEPTH;
 
 const SCHEMA: &CStr = c"arrow_schema";
 const ARRAY: &CStr = c"arrow_array";
@@ -25,12 +27,25 @@ fn pointer(capsule: &Bound<'_, PyAny>, name: &CStr) -> PyResult<NonNull<std::ffi
     capsule.cast::<PyCapsule>()?.pointer_checked(Some(name))
 }
 
+/// Refuses a schema that is nested so deep that Arrow's own import, which recurses, could run out of stack.
+fn shallow(schema: &FFI_ArrowSchema) -> PyResult<&FFI_ArrowSchema> {
+    let mut open = vec![(schema, 0)];
+    while let Some((node, level)) = open.pop() {
+        if level > MAX_DEPTH {
+            let reason = format!("a schema that is nested deeper than {MAX_DEPTH} levels");
+            return Err(PyNotImplementedError::new_err(reason));
+        }
+        open.extend(node.children().chain(node.dictionary()).map(|below| (below, level + 1)));
+    }
+    Ok(schema)
+}
+
 /// The schema of any object with `__arrow_c_schema__`.
 pub(crate) fn import_schema(object: &Bound<'_, PyAny>) -> PyResult<Schema> {
     let capsule = object.call_method0("__arrow_c_schema__")?;
     let raw = pointer(&capsule, SCHEMA)?.cast::<FFI_ArrowSchema>();
     // SAFETY: the name says what the pointer is, and the capsule outlives the borrow.
-    Schema::try_from(unsafe { raw.as_ref() }).map_err(arrow_error)
+    Schema::try_from(shallow(unsafe { raw.as_ref() })?).map_err(arrow_error)
 }
 
 /// The array of any object with `__arrow_c_array__`, and the field it has by its schema.
@@ -42,7 +57,7 @@ pub(crate) fn import_array(object: &Bound<'_, PyAny>) -> PyResult<(ArrayData, ar
     let array = pointer(&array, ARRAY)?.cast::<FFI_ArrowArray>();
     // SAFETY: the names say what the pointers are; `from_raw` moves the array out and leaves it released.
     unsafe {
-        let field = arrow_schema::Field::try_from(schema.as_ref()).map_err(arrow_error)?;
+        let field = arrow_schema::Field::try_from(shallow(schema.as_ref())?).map_err(arrow_error)?;
         let data = from_ffi(FFI_ArrowArray::from_raw(array.as_ptr()), schema.as_ref());
         Ok((data.map_err(arrow_error)?, field))
     }

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule};
+use pyo3::types::{PyBytes, PyCapsule, PyMemoryView};
 
 use super::decoder::{self, Decoded, Failure};
 use super::{reply, validate};
@@ -36,7 +36,12 @@ impl Bytes {
         if !buffer.is_c_contiguous() {
             return Err(PyValueError::new_err("a contiguous buffer is needed"));
         }
-        let fixed = buffer.readonly();
+        // a read-only view says nothing of its owner: others can still write to a bytearray below it
+        let owner = match object.cast::<PyMemoryView>() {
+            Ok(view) => &view.getattr("obj")?,
+            Err(_) => object,
+        };
+        let fixed = owner.is_exact_instance_of::<PyBytes>();
         let borrowed = Self::Borrowed(buffer);
         Ok(if fixed { borrowed } else { Self::Copied(borrowed.as_slice().to_vec()) })
     }

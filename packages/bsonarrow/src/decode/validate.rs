@@ -9,7 +9,7 @@ use super::elements::{
 use super::reason::{MAX_DEPTH, Malformed};
 
 /// With this many names or fewer, comparing each with each is faster than hashing.
-const FEW: usize = 16;
+pub(crate) const FEW: usize = 16;
 
 /// Checks a whole document.
 pub(crate) fn document(raw: &[u8]) -> Result<(), Malformed> {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::decode::validate::FEW;
+
 /// A value; texts borrow where they hold no escapes.
 pub(super) enum Json<'a> {
     Null,
@@ -17,9 +19,6 @@ pub(super) enum Json<'a> {
 
 /// Levels of arrays and objects; BSON documents are never stored nested deeper than this.
 const DEPTH: usize = 200;
-
-/// Names up to here are compared one by one.
-const FEW: usize = 16;
 
 /// The value of a whole text; None where it is not JSON, is nested too deeply or has a name twice.
 pub(super) fn parse(text: &str) -> Option<Json<'_>> {

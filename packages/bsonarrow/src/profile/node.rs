@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::decode::elements::{
     ARRAY, BINARY, DOCUMENT, Elements, JAVASCRIPT, SCOPED, STRING, SYMBOL, body, int32,
 };
+use crate::decode::validate::FEW;
 
 /// Documents and arrays deeper than this are counted, but not looked into.
 const MAX_LEVELS: usize = 32;
@@ -15,8 +16,6 @@ const MAX_PATHS: usize = 20_000;
 /// Examples of one type at one path, and bytes of each.
 const EXAMPLES: usize = 3;
 const CUT: usize = 200;
-/// Names up to here are compared one by one.
-const FEW: usize = 16;
 
 /// How many paths there are.
 #[derive(Default)]
