@@ -14,12 +14,7 @@ from levada.connectors.mongodb.embedded import EmbeddedServer, find_mongod
 from levada.errors import ConfigError
 
 from . import s3 as s3_server
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+from .lacking import lacking
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +23,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         find_mongod()
     except ConfigError as error:
-        _missing(str(error))
+        lacking(str(error))
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
@@ -56,6 +51,6 @@ def database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
     """An S3 server of this worker's own, with one bucket and one key."""
     if reason := s3_server.missing():
-        _missing(reason)
+        lacking(reason)
     with s3_server.running(tmp_path_factory.mktemp("s3") / "log") as server:
         yield server

@@ -1,24 +1,15 @@
 """Both codecs, one after the other: the same tests hold for each."""
 
-import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import pytest
 
 from levada.bson import native, walk
 
+from ..lacking import need_native  # noqa: TID252
+
 #: The vectorised walk of the reference for any number of cursors, and its plain walk for all.
 WALKS = {"reference in step": 0, "reference plain": 10**9}
-
-
-def need_native() -> None:
-    """Skip where the native codec isn't installed; fail in CI, where it has to be."""
-    if find_spec("bsonarrow") is None:
-        message = "the native codec isn't installed: make native"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
 
 
 def using(name: str) -> Iterator[str]:

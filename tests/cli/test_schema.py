@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from levada.cli.profile_text import show
 from levada.connectors.base import Query, Source, Table
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 
+from ..lacking import need_native  # noqa: TID252
 from .conftest import Levada
 
 Mongo = MongoClient[dict[str, Any]]
@@ -66,9 +65,8 @@ def types(path: dict[str, Any]) -> dict[str, int]:
 
 @pytest.fixture(params=["reference", "native"])
 def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "native" and find_spec("bsonarrow") is None:
-        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing("the native codec isn't installed: make native")
+    if request.param == "native":
+        need_native()
     monkeypatch.setenv("LEVADA_CODEC", request.param)
     return str(request.param)
 

@@ -16,6 +16,8 @@ from pymongo import MongoClient
 
 import levada
 
+from ..lacking import need_native  # noqa: TID252
+
 COPY = """
 import json, resource, sys, levada
 done = levada.copy(sys.argv[1], sys.argv[2], mode="replace")
@@ -124,7 +126,7 @@ def test_types_that_drift_in_any_order_give_one_schema(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if codec == "native":
-        pytest.importorskip("bsonarrow", reason="`make native` builds it")
+        need_native()
     monkeypatch.setenv("LEVADA_CODEC", codec)
     documents = [{"v": value, "inner": {"w": value}, "list": [value]} for value in DRIFTING]
     documents += [{f"only{at}": value} for at, value in enumerate(DRIFTING)]

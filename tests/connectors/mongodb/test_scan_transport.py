@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
 from pymongo import MongoClient
+from pymongo.compression_support import validate_compressors
 from pymongo.errors import PyMongoError
 
 from levada.connectors.base import Query
@@ -19,6 +20,7 @@ from levada.connectors.mongodb.doctor import READ
 from levada.errors import ConfigError
 from levada.positions import Position
 
+from ...lacking import lacking  # noqa: TID252
 from .scan_servers import ROWS, Document, Mongod, connect, ids, initiate, kill_cursors, read, until
 
 COUNT = 3000
@@ -43,7 +45,7 @@ def scans_and_resumes(connection: MongoConnection, client: MongoClient[Document]
 def certificates(tmp_path: Path) -> Path:
     """A folder with `ca.pem`, and `server.pem` signed by it for 127.0.0.1."""
     if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make certificates with: apt-get install openssl")
+        lacking("there is no openssl to make certificates with: apt-get install openssl")
 
     def openssl(*words: str) -> None:
         subprocess.run(["openssl", *words], check=True, cwd=tmp_path, capture_output=True)
@@ -153,8 +155,10 @@ def test_a_user_that_may_only_find_can_read_though_not_resume(locked: Mongod, tm
 def test_a_compressed_wire(
     mongod: str, mongo: MongoClient[Document], database: str, tmp_path: Path, name: str
 ) -> None:
-    if name != "zlib" and not find_spec({"zstd": "zstandard", "snappy": "snappy"}[name]):
-        pytest.skip(f"pip install 'pymongo[{name}]'")
+    with catch_warnings(action="ignore"):
+        able = validate_compressors(None, [name]) == [name]
+    if not able:
+        lacking(f"PyMongo can't compress by {name} here: pip install 'pymongo[{name}]'")
     mongo[database]["rows"].insert_many([{"_id": number, "x": "a" * 50} for number in range(COUNT)])
 
     def sent() -> int:
