@@ -31,7 +31,7 @@ from levada.connectors.base import Mode, Query, Table, Write
 from levada.connectors.lake import commit as commits
 from levada.connectors.lake import draft as drafts
 from levada.connectors.lake.sink import LakeWriter
-from levada.errors import Fatal, Fenced
+from levada.errors import ConfigError, Fatal, Fenced
 from levada.positions import Position
 from levada.types.kinds import BSON
 from levada.windows import Window
@@ -159,6 +159,16 @@ def test_times_beyond_the_calendar_count_to_its_first_or_last_day(lake: Lake) ->
     assert lake.read(table=BY_DAY, window=usual)["k"].to_pylist() == ["e"]
     lake.connection.delete_before(BY_DAY, "t", datetime(1900, 1, 1, tzinfo=UTC))
     assert sorted(lake.read(table=BY_DAY)["k"].to_pylist()) == ["b", "d", "e", "f"]
+
+
+def test_another_column_whose_days_are_the_partitions_is_refused(lake: Lake) -> None:
+    lake.write(items(0), table=BY_DAY)
+    other = replace(BY_DAY, partition_by=("day(u)",))
+    with pytest.raises(ConfigError, match=r"partitioned by day\(t\), not by day\(u\)"):
+        lake.write(items(1, u=DAY.start), table=other)
+    assert lake.rows("k") == ["k0"]
+    lake.write(items(1, u=DAY.start), table=other, mode=Mode.REPLACE)
+    assert lake.rows("k") == ["k1"]
 
 
 def test_replacing_with_more_columns_is_one_step_for_readers(lake: Lake) -> None:
@@ -498,7 +508,7 @@ FULL = """
     from levada.batches import Batch
     from levada.connectors.base import Mode, Table, Write
     from levada.connectors.lake import LakeConnection, LakeSettings, draft
-    from levada.errors import Retriable
+    from levada.errors import ConfigError, Retriable
 
     draft.ROW_GROUP = 1_000
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -17,6 +17,7 @@ _MEANINGS: tuple[tuple[str, type[LevadaError], str], ...] = (
     ("Permission denied", Fatal, "the folder must be writable for this user"),
     ("PermissionDenied", Fatal, "the folder must be writable for this user"),
     ("Read-only file system", Fatal, "the folder must be writable"),
+    ("File name too long", Fatal, "a partition's value stands in its folder's name: choose a shorter column"),
     ("Not a directory", Fatal, "something else stands where the lake's folder should be"),
     ("Could not create local directory", Fatal, "the folder must exist or be creatable"),
     ("403 Forbidden", Fatal, "check the credentials in storage_options"),

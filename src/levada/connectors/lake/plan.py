@@ -176,13 +176,33 @@ def _layout(write: Write, snapshot: Snapshot | None) -> tuple[Mapping[str, str],
     if snapshot is None or (write.mode is Mode.REPLACE and declared):
         return days, declared
     if declared and declared != snapshot.partitions:
-        stored = ", ".join(snapshot.partitions) or "nothing"
-        raise ConfigError(
-            f"the table is partitioned by {stored}, not by {', '.join(declared)}",
-            where=str(write.table),
-            hint="mend `partition_by`, or write the table once with mode replace",
-        )
+        raise _laid_out_otherwise(write, snapshot)
     return snapshot.days, snapshot.partitions
+
+
+def refuse_other_days(write: Write, snapshot: Snapshot) -> None:
+    """Refuse to begin a write whose table is partitioned by the days of another column than is declared.
+
+    Raises:
+        ConfigError: it is.
+    """
+    days = day_columns(named(write, snapshot.logical).table)
+    if write.mode is not Mode.REPLACE and days and snapshot.days and days != snapshot.days:
+        raise _laid_out_otherwise(write, snapshot)
+
+
+def _laid_out_otherwise(write: Write, snapshot: Snapshot) -> ConfigError:
+    stored = _described(snapshot.partitions, snapshot.days)
+    declared = _described(partition_columns(write.table), day_columns(write.table))
+    return ConfigError(
+        f"the table is partitioned by {stored}, not by {declared}",
+        where=str(write.table),
+        hint="mend `partition_by`, or write the table once with mode replace",
+    )
+
+
+def _described(partitions: list[str], days: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}({days[name]})" if name in days else name for name in partitions) or "nothing"
 
 
 def _needed(

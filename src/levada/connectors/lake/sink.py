@@ -11,7 +11,7 @@ from levada.connectors.lake.beside import nonce_app, position_app
 from levada.connectors.lake.checkpoints import Checkpoints
 from levada.connectors.lake.commit import Commit
 from levada.connectors.lake.draft import Draft
-from levada.connectors.lake.plan import plan
+from levada.connectors.lake.plan import plan, refuse_other_days
 from levada.connectors.lake.table import LakeTable, Snapshot, day_columns, partition_columns
 from levada.connectors.staging import Staging, check_write
 from levada.errors import ConfigError, PositionLost
@@ -63,6 +63,8 @@ class LakeSink:
         """
         check_write(write)
         snapshot = self._table.snapshot()
+        if snapshot:
+            refuse_other_days(write, snapshot)
         known = snapshot.logical if snapshot else None
         draft = self._draft(write, snapshot)
         if write.resume and write.mode is Mode.APPEND:
