@@ -41,10 +41,12 @@ $(CRATE)/target/installed: $(CRATE_FILES) $(if $(HAS_NATIVE),,force)
 	@$(UV_PROJECT_ENVIRONMENT)/bin/python $(CRATE)/tests/smoke.py
 	@touch $@
 
-wheels: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)  ## the codec as a wheel in dist/, checked in an environment of its own
+wheels: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)  ## the codec as a wheel for any Linux in dist/, checked in an environment of its own
 	@rm -rf dist && mkdir dist
-	$(MATURIN) build --release --locked --quiet --sdist --manifest-path $(CRATE)/Cargo.toml --out dist
-	$(UV) tool run --quiet twine check --strict dist/*
+	@# zig links against an old glibc, so that the wheel also installs on systems older than this one
+	$(UV) tool run --quiet --from 'maturin>=1.9,<2' --with 'ziglang>=0.15,<1' maturin build --zig --compatibility manylinux_2_17 \
+		--release --locked --quiet --sdist --manifest-path $(CRATE)/Cargo.toml --out dist
+	$(UV) tool run --quiet --from 'twine>=6,<8' twine check --strict dist/*
 	$(UV) run --quiet --isolated --no-project --with dist/*.whl --with pyarrow python $(CRATE)/tests/smoke.py
 
 check: dev $(if $(CARGO),check-native)  ## lint, format, types, import ranks, unit tests

@@ -1,9 +1,13 @@
 """The distribution bsonarrow by itself."""
 
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import files
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -39,6 +43,36 @@ def test_it_needs_no_other_package():
         "import bsonarrow, sys; print([name for name in ('pyarrow', 'numpy', 'bson') if name in sys.modules])"
     )
     assert run(loaded).strip() == "[]"
+
+
+def linked():
+    """Crate, version and licence by the list of third parties."""
+    rows = re.findall(
+        r"^\| (\S+) \| (\d\S*) \| (.+) \|$", (PACKAGE / "THIRD-PARTY.md").read_text(), re.MULTILINE
+    )
+    assert rows
+    return set(rows)
+
+
+def test_the_wheel_comes_with_the_list_of_third_parties():
+    texts = {Path(file).name: file.read_text() for file in files("bsonarrow") if "licenses" in file.parts}
+    assert texts == {name: (PACKAGE / name).read_text() for name in ("LICENSE", "THIRD-PARTY.md")}
+
+
+def test_third_parties_are_listed_in_the_version_that_is_locked():
+    locked = tomllib.loads((PACKAGE / "Cargo.lock").read_text())["package"]
+    assert {row[:2] for row in linked()} <= {(crate["name"], crate["version"]) for crate in locked}
+
+
+@pytest.mark.skipif(which("cargo") is None, reason="cargo says what is linked; https://rustup.rs installs it")
+def test_all_linked_crates_are_listed_with_their_licence():
+    (command,) = re.findall(r"^cargo tree .*", (PACKAGE / "THIRD-PARTY.md").read_text(), re.MULTILINE)
+    done = subprocess.run(shlex.split(command), cwd=PACKAGE, capture_output=True, text=True, check=True)
+    lines = {
+        line.removesuffix(" (*)") for line in done.stdout.splitlines() if not line.startswith("bsonarrow ")
+    }
+    rows = [re.fullmatch(r"(\S+) v(\S+)(?: \(\S+\))? (.+)", line) for line in lines]
+    assert {row.groups() for row in rows} == linked()
 
 
 def test_what_the_stubs_declare_is_what_there_is():
