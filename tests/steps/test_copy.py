@@ -10,7 +10,7 @@ from typing import Any
 import bson
 import pyarrow as pa
 import pytest
-from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 from pymongo import MongoClient
 
 import levada
@@ -246,3 +246,22 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_address_without_a_project_is_refused() -> None:
     with pytest.raises(ConfigError, match="shop"):
         levada.read("shop.orders")
+
+
+def test_a_read_of_a_collection_that_is_not_there_says_so(mongod: str, database: str) -> None:
+    with pytest.raises(ConfigError, match="no such collection"):
+        levada.read(url(mongod, database, "mistyped"))
+
+
+@pytest.mark.parametrize("place", ["/tmp/a?b.jsonl", "/tmp/a#b", "s3://bucket/a?b"])
+def test_a_path_with_options_is_refused(mongod: str, database: str, place: str) -> None:
+    target = place if "://" in place else f"file://{place}"
+    with pytest.raises(ConfigError, match="percent-encode"):
+        levada.copy(url(mongod, database, "here"), target)
+
+
+def test_a_copy_in_the_order_of_ids(source: Any, mongod: str, database: str, tmp_path: Path) -> None:
+    source.here.insert_many([{"_id": n} for n in (3, "b", 1, ObjectId(), "a", 2)])
+    levada.copy(url(mongod, database, "here"), f"file://{tmp_path}/out.ejson", mode="replace", order="id")
+    found = [json_util.loads(line)["_id"] for line in (tmp_path / "out.ejson").read_text().splitlines()]
+    assert found[:5] == [1, 2, 3, "a", "b"]

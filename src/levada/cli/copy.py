@@ -38,6 +38,9 @@ from levada.windows import Window
 @click.option("--time", help="The time column, where the project file names none.")
 @click.option("--explode", help="Arrays that become rows of child tables, separated by commas.")
 @click.option("--as-json", "text", help="Paths to write as Extended JSON, separated by commas.")
+@click.option(
+    "--order", type=click.Choice(["any", "id"]), default="any", help="`id` can go on at any server."
+)
 @click.option("--lanes", type=click.IntRange(1, 64), default=1, help="Ranges of `_id` to read at once.")
 @click.option("--consistent", is_flag=True, help="All rows as they were at one moment (MongoDB).")
 @click.option("--resume", is_flag=True, help="Go on with a copy that was stopped (MongoDB to a lake).")
@@ -72,6 +75,7 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
                 time_column=options["time"],
                 explode=_list(options["explode"]),
                 as_json=_list(options["text"]),
+                order=options["order"],
                 lanes=options["lanes"],
                 consistent=options["consistent"],
                 resume=options["resume"],

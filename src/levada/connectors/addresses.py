@@ -162,6 +162,11 @@ def _stored(address: str) -> Found:
             "an s3 URL holds no credentials",
             hint="put them into the environment, or into `storage_options` of a connection in levada.yml",
         )
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"{address!r} has a part behind `?` or `#`, which a path can't have",
+            hint="percent-encode it: ? is %3F, # is %23; options go into a connection of levada.yml",
+        )
     folder, _, table = parts.path.rstrip("/").rpartition("/")
     if not table or (parts.scheme == "file" and parts.netloc not in ("", "localhost")):
         raise ConfigError(

@@ -178,8 +178,15 @@ def read(
         Fatal: a row does not fit the `schema` that was given.
     """
     table = tables.table(address)
+    connection: Any = tables.connection(table.connection)
+    if hasattr(connection, "exists") and not connection.exists(table):
+        raise ConfigError(
+            "there is no such collection",
+            where=str(table),
+            hint="check the name; before its first dot stands the database",
+        )
     query = Query(columns, where, dict(filter or {}), lanes=lanes, consistent=consistent)
-    batches = tables.connection(table.connection).source(table, query).read(None, None)
+    batches = connection.source(table, query).read(None, None)
     if schema is not None:
         return pa.RecordBatchReader.from_batches(schema, _as(batches, schema, address))
     spool = Spool(memory=memory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from bson import json_util
 from pydantic import BeforeValidator, Field, model_validator
@@ -53,6 +53,7 @@ class CopySettings(StepSettings):
         lag: how far behind the clock an incremental read ends, so that late commits are not missed.
         job: name of the watermark; default `pipeline/step`.
         server_side: leave an aggregation between two collections of one MongoDB to the server.
+        order: `id` reads in the order of `_id`, which can go on at any server (MongoDB sources).
         lanes: ranges of `_id` that are read at once (MongoDB sources); more than one costs the server more.
         consistent: read all rows as they were at one moment (MongoDB sources, up to 5 minutes long).
         explode: paths of arrays that become rows of child tables; one, several, or `path: address`.
@@ -72,6 +73,7 @@ class CopySettings(StepSettings):
     lag: Duration = timedelta(minutes=1)
     job: str | None = None
     server_side: bool = True
+    order: Literal["any", "id"] = "any"
     lanes: int = Field(default=1, ge=1, le=64)
     consistent: bool = False
     explode: Annotated[
@@ -213,6 +215,7 @@ class CopyStep:
             settings.where,
             settings.filter,
             settings.pipeline,
+            order=settings.order,
             lanes=settings.lanes,
             consistent=settings.consistent,
         )

@@ -196,5 +196,6 @@ def refuse_another(then: Facts, now: Facts, *, any_node: bool = False) -> None:
         "the collection was dropped or replaced while it was read"
         if then.uuid != now.uuid
         else "the server was restarted or rolled back meanwhile, which numbers its latest records anew",
-        hint="the step is tried again from its beginning; `order: id` goes on instead",
+        hint="the step is tried again from its beginning, `levada copy --resume` goes on where it can; "
+        "with `order: id` a scan goes on by itself",
     )
