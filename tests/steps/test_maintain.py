@@ -102,3 +102,17 @@ def test_only_tables_of_a_lake_have_upkeep(make: Make, address: str) -> None:
     run = make(f"steps: {{tidy: {{maintain: {{tables: [{address}]}}}}}}").run("p")
     assert run.status == "failed"
     assert "needs no upkeep" in str(run.error)
+
+
+def test_files_cannot_be_kept_for_longer_than_the_log_knows_them(
+    make: Make, source: Any, tmp_path: Path
+) -> None:
+    steps = """
+        steps:
+          load: {copy: {from: db.src, to: lake.dst, mode: append}}
+          tidy: {maintain: {tables: [lake.dst], keep: KEEP}}
+        """
+    run = make(steps.replace("KEEP", "31d"), TABLES).run("p")
+    assert run.status == "failed"
+    assert "log_retention" in str(run.error)
+    assert make(steps.replace("KEEP", "30d"), TABLES).run("p").status == "done"

@@ -24,7 +24,7 @@ class MaintainSettings(StepSettings):
     Args:
         tables: addresses of tables of a lake; one, or several.
         keep: how long files outlive the last version that held them. A reader or a writer that takes longer
-            may lose its files.
+            may lose its files. At most the `log_retention` of the connection.
         target_size: of a joined file, about; files of less than half of it are joined.
     """
 
@@ -46,7 +46,7 @@ class MaintainStep:
 
     def run(self, context: StepContext) -> StepResult:
         tables = [context.tables.table(address) for address in self.settings.tables]
-        connections = [_lake(context, table) for table in tables]
+        connections = [self._lake(context, table) for table in tables]
         done: dict[str, Mapping[str, int]] = {}
         for table, connection in zip(tables, connections, strict=True):
             context.check_stop()
@@ -62,15 +62,21 @@ class MaintainStep:
         total = {name: sum(each[name] for each in done.values()) for name in next(iter(done.values()))}
         return StepResult(0, total["bytes_removed"], {**total, "tables": done}, _note(total))
 
-
-def _lake(context: StepContext, table: Table) -> Any:
-    connection = context.tables.connection(table.connection)
-    if not hasattr(connection, "maintain"):
-        raise ConfigError(
-            f"{table} needs no upkeep: a connection of type {connection.kind} does it by itself",
-            hint="name tables of a lake",
-        )
-    return connection
+    def _lake(self, context: StepContext, table: Table) -> Any:
+        connection: Any = context.tables.connection(table.connection)
+        if not hasattr(connection, "maintain"):
+            raise ConfigError(
+                f"{table} needs no upkeep: a connection of type {connection.kind} does it by itself",
+                hint="name tables of a lake",
+            )
+        keep, history = self.settings.keep, connection.settings.log_retention
+        if keep > history:
+            raise ConfigError(
+                f"`keep` ({keep}) is longer than the log of {table} goes back ({history})",
+                where=f"connection {table.connection}",
+                hint="raise `log_retention` of the connection, or shorten `keep`",
+            )
+        return connection
 
 
 def _note(total: Mapping[str, int]) -> str:
