@@ -189,6 +189,24 @@ def test_a_dry_copy_writes_nothing(levada: Levada, project: Path) -> None:
     assert not (project / "wh.duckdb").exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "children"),
+    [
+        ("wh.orders", {"items": "wh.orders__items", "items.taxes": "wh.orders__items_taxes"}),
+        ("file:///data/orders.csv", {"items": "orders__items.csv", "items.taxes": "orders__items_taxes.csv"}),
+    ],
+)
+def test_a_dry_copy_names_the_child_tables(
+    levada: Levada, project: Path, target: str, children: dict[str, str]
+) -> None:
+    arguments = ("copy", "db.orders", target, "--explode", "items,items.taxes", "--dry-run")
+    found = levada(*arguments, "--json").json["children"]
+    assert found.keys() == children.keys()
+    assert all(found[path].endswith(name) for path, name in children.items())
+    lines = levada(*arguments).out.splitlines()[1:]
+    assert lines == [f"rows of {path} to {table}" for path, table in found.items()]
+
+
 def test_the_schema_knows_every_verb_and_connection_type(levada: Levada) -> None:
     text = levada("config", "schema").out
     for name in ("check", "copy", "sql", "prune", "python", "mongodb", "lake", "duckdb", "replace_window"):

@@ -64,6 +64,14 @@ def test_a_copy_that_has_ended_is_not_done_twice(levada: Levada, source: str, tm
     assert levada("copy", source, target, "--json").json["rows"] == 3_000  # append: once more
 
 
+def test_an_upsert_says_that_resume_began_anew(levada: Levada, source: str, tmp_path: Path) -> None:
+    arguments = ("copy", source, f"file://{tmp_path}/lake/t", "--mode", "upsert", "--key", "_id")
+    assert "from the beginning" not in levada(*arguments).out
+    again = levada(*arguments, "--resume").out
+    assert again.startswith("3,000 rows")
+    assert "from the beginning: an upsert keeps no checkpoints" in again
+
+
 def test_what_cannot_be_resumed_says_so(levada: Levada, source: str, tmp_path: Path) -> None:
     found = levada("copy", source, f"file://{tmp_path}/orders.csv", "--mode", "replace", "--resume")
     assert found.code == 2

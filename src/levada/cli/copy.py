@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +18,7 @@ from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
 from levada.steps import adhoc
+from levada.steps.family import child_table
 from levada.windows import Window
 
 
@@ -59,7 +61,7 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
     """
     with closing(open_addresses(session)) as tables:
         if options["dry_run"]:
-            return _dry_run(tables, source, target, options["mode"], as_json=as_json)
+            return _dry_run(tables, source, target, options, as_json=as_json)
         stop, meter = threading.Event(), Meter(quiet=as_json)
         with stopping(stop):
             done = adhoc.copy(
@@ -116,12 +118,17 @@ _MEANINGS = {
 }
 
 
-def _dry_run(tables: Addresses, source: str, target: str, mode: str, *, as_json: bool) -> int:
-    found = {"from": str(tables.table(source)), "to": str(tables.table(target)), "mode": mode}
+def _dry_run(
+    tables: Addresses, source: str, target: str, options: Mapping[str, Any], *, as_json: bool
+) -> int:
+    start, end, mode = str(tables.table(source)), str(tables.table(target)), options["mode"]
+    children = {path: str(child_table(tables, target, path)) for path in _list(options["explode"])}
     if as_json:
-        show_json(found)
+        show_json({"from": start, "to": end, "mode": mode} | ({"children": children} if children else {}))
     else:
-        click.echo(f"would copy {found['from']} to {found['to']}, mode {mode}")
+        click.echo(f"would copy {start} to {end}, mode {mode}")
+        for path, table in children.items():
+            click.echo(f"rows of {path} to {table}")
     return 0
 
 

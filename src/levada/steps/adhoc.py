@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from levada.batches import Batch
 from levada.connectors.addresses import Addresses
-from levada.connectors.base import Estimate, Query, Table
+from levada.connectors.base import Estimate, Mode, Query, Table
 from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, Retriable, Skippable
 from levada.observe import Timings
@@ -25,6 +25,8 @@ from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.types import cast
 from levada.windows import Window
+
+_ANEW = "from the beginning: an upsert keeps no checkpoints"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def copy(
             error.hint = "nothing of it is in the table; a copy from MongoDB to a lake goes on with --resume"
         raise
     rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
-    return Copied(result.rows, result.bytes, rejected, seconds, result.note, context.timings.seconds)
+    anew = resume and settings.mode is Mode.UPSERT
+    note = "; ".join(filter(None, (result.note, _ANEW if anew else None))) or None
+    return Copied(result.rows, result.bytes, rejected, seconds, note, context.timings.seconds)
 
 
 @contextmanager

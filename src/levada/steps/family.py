@@ -55,16 +55,24 @@ def child_tables(
         ConfigError: two of them are one table, or a table's time column is another one.
     """
     above = tables.table(parent)
-    found = {path: _table(tables, parent, path, address, above) for path, address in explode.items()}
+    found = {path: child_table(tables, parent, path, address) for path, address in explode.items()}
     names = [str(table) for table in (above, *found.values())]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"two tables of the copy would be {twice[0]}", hint="name others under `explode:`")
     return {path: _laid_out(table, above, shared, time) for path, table in found.items()}
 
 
-def _table(tables: Tables, parent: str, path: str, address: str | None, above: Table) -> Table:
+def child_table(tables: Tables, parent: str, path: str, address: str | None = None) -> Table:
+    """The table that the rows of an array go to, before it is laid out.
+
+    Args:
+        parent: address of the parent's table.
+        path: of the array.
+        address: None for the usual one.
+    """
     if address is not None or "://" not in parent:
         return tables.table(address or child_address(parent, path))
+    above = tables.table(parent)
     return Table(above.connection, child_address(above.name, path))  # a URL may have options behind the name
 
 
