@@ -20,7 +20,7 @@ from pymongo.errors import AutoReconnect, PyMongoError
 
 from levada.connectors.base import Query
 from levada.connectors.mongodb import MongoConnection
-from levada.connectors.mongodb.namespace import look
+from levada.connectors.mongodb.namespace import Facts, look
 from levada.errors import Retriable, ScanLost
 from levada.positions import Position
 
@@ -134,6 +134,48 @@ def test_the_natural_order_of_a_restarted_member_is_not_trusted(
     assert "order: id" in str(caught.value)
     with pytest.raises(ScanLost, match="restarted or rolled back"):
         read(connection, replace(NATURAL, resumable=True), position)
+
+
+@pytest.mark.parametrize("where", ["scanning", "scanlane"])
+def test_a_restart_between_the_look_at_the_server_and_the_find_is_seen(
+    server: Mongod, connection: MongoConnection, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The look finds the process that the token belongs to; the find gets to the next one."""
+    fill(server.uri)
+    query = replace(NATURAL, resumable=True)
+    first: Any = connection.source(ROWS, query).read(None, None)
+    position = next(first).position
+    looks: list[Facts] = []
+
+    def last_look(client: MongoClient[Any], *namespace: str) -> Facts:
+        facts = look(client, *namespace)
+        if not looks:
+            server.kill()
+            server.start()
+            until(lambda: primary([server]))
+            until(lambda: answers(client))
+        looks.append(facts)
+        return facts
+
+    if where == "scanlane":  # goes on by itself, after its cursor is lost
+        monkeypatch.setattr(f"levada.connectors.mongodb.{where}.look", last_look)
+        with MongoClient[Document](server.uri) as client:
+            kill_cursors(client["shop"])
+        batches = first
+    else:  # goes on behind a stored position
+        first.close()
+        monkeypatch.setattr(f"levada.connectors.mongodb.{where}.look", last_look)
+        batches = connection.source(ROWS, query).read(None, position)
+    with pytest.raises(Retriable, match="restarted or rolled back"):
+        list(batches)
+    assert looks
+
+
+def answers(client: MongoClient[Any]) -> bool:
+    """Whether the client has connections to the process that runs now."""
+    with suppress(PyMongoError):
+        return bool(client.admin.command("ping")["ok"])
+    return False
 
 
 def test_a_server_that_does_not_come_back_is_given_up_in_the_end(

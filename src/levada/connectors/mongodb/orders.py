@@ -78,6 +78,11 @@ class Natural:
         self.facts = facts
         self._token = token
 
+    @property
+    def behind(self) -> bool:
+        """Whether it goes on behind a record, whose number must still hold."""
+        return self._token is not None
+
     def command(self, now: Facts) -> Command:
         refuse_another(self.facts, now)
         if self._token is None:

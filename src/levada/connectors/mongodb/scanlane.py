@@ -15,7 +15,7 @@ from pymongo.errors import OperationFailure, PyMongoError, ServerSelectionTimeou
 
 from levada.connectors.mongodb.faults import retriable
 from levada.connectors.mongodb.namespace import Facts, look
-from levada.connectors.mongodb.orders import RECORD_GONE, Natural, Order
+from levada.connectors.mongodb.orders import RECORD_GONE, Natural, Order, refuse_another
 from levada.connectors.mongodb.pace import Pace
 from levada.connectors.mongodb.shelf import Read
 from levada.connectors.mongodb.wire import REPLY_BYTES, RawCursor, Sizes
@@ -123,9 +123,13 @@ class ScanLane:
             self._order.step_back(self._client, manner.database)
         self._behind = False
         command = self._order.command(self._facts)
+        trusted = not (isinstance(self._order, Natural) and self._order.behind)
         self._cursor = RawCursor(self._client, manner.database, command, self._sizes, manner.timings)
         with closing(self._cursor.replies()) as replies:
             for reply in replies:
+                if not trusted:  # the server may have been restarted between the look and this find
+                    refuse_another(self._facts, look(self._client, manner.database, manner.collection))
+                    trusted = True
                 self._failures = 0
                 self._fresh = False
                 self._started = True
