@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from levada.connectors.files.faults import known_fault, local_errors, store_errors
+from levada.connectors.spool import alive
 from levada.errors import LevadaError
 
 
@@ -274,15 +275,5 @@ def _clear_dead(folder: Path) -> None:
     """Remove the temporary files that processes of this machine left when they were killed."""
     for file in folder.glob("*.tmp"):
         process = file.name.removeprefix(_prefix()).partition("-")[0]
-        if file.name.startswith(_prefix()) and process.isdigit() and not _alive(int(process)):
+        if file.name.startswith(_prefix()) and process.isdigit() and not alive(int(process)):
             file.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
