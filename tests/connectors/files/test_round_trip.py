@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query, Table, Write
@@ -48,6 +48,7 @@ def same(found: pa.Table, wanted: pa.RecordBatch) -> None:
 @pytest.mark.parametrize("extension", TYPED)
 @settings(max_examples=60, deadline=None)
 @given(batch=batches())
+@example(batch=pa.RecordBatch.from_pylist([{"a": {"n": None, "l": [None, None]}}, {"a": {"l": [None]}}]))
 def test_every_kind_comes_back_from_a_file(extension: str, batch: pa.RecordBatch) -> None:
     with tempfile.TemporaryDirectory() as folder:
         connection = write(Path(folder), f"t.{extension}", batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from levada.types import cast
-from levada.types.layout import EMPTY
+from levada.types.layout import EMPTY, from_stored
 
 
 def filled_schema(schema: pa.Schema) -> pa.Schema:
@@ -22,7 +22,10 @@ def filled(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 def restored(column: pa.Array, field: pa.Field) -> pa.Array:
     """A column as it was before it was filled, in the type of its logical field."""
-    return column if column.type.equals(field.type, check_metadata=True) else column.cast(field.type)
+    if column.type.equals(field.type, check_metadata=True):
+        return column
+    whole = pa.RecordBatch.from_arrays([column], names=[field.name])
+    return from_stored(whole, pa.schema([field])).column(0)  # Arrow's own cast cuts lists of nulls short
 
 
 def hollow(field: pa.Field) -> pa.Field:
