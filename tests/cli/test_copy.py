@@ -10,6 +10,7 @@ from pymongo import MongoClient
 
 from levada.cli.output import Meter
 from levada.connectors.base import Estimate
+from levada.errors import Retriable
 
 from .conftest import Levada
 
@@ -123,3 +124,43 @@ def test_the_slower_codec_says_so_once(
     found = levada("copy", source, f"file://{tmp_path}/lake/orders")
     assert found.err.count("levada[native]") == 1
     assert found.out.startswith("3,000 rows")
+
+
+def test_rejected_records_are_told_with_their_reasons(levada: Levada, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"a": 1}\n{"a": \nnot json\n' + "{\n" * 7)
+    found = levada("copy", f"file://{tmp_path}/in.jsonl", f"file://{tmp_path}/lake/rows")
+    assert found.code == 1
+    assert found.out.startswith("1 rows in ")
+    assert "9 rejected" in found.out
+    assert found.err.count("rejected: ") == 5
+    assert "line 2" in found.err
+    assert "and 4 more" in found.err
+    machine = levada("copy", f"file://{tmp_path}/in.jsonl", f"file://{tmp_path}/lake/rows", "--json").json
+    assert len(machine["reasons"]) == 5
+    assert "quarantine" not in machine["note"]
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [("file:///tmp/x/a.json", ".jsonl"), ("/tmp/x/a.csv", "file:///"), ("./a.b", "file:///")],
+)
+def test_a_target_that_means_something_else_is_refused(levada: Levada, target: str, hint: str) -> None:
+    found = levada("copy", "file:///tmp/nothing.jsonl", target)
+    assert found.code == 2
+    assert hint in found.err
+
+
+def test_a_resumed_copy_says_where_it_went_on(
+    levada: Levada, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"file://{tmp_path}/lake/orders"
+    monkeypatch.setattr("levada.connectors.lake.draft.CHECKPOINT_BYTES", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr("levada.connectors.lake.commit.Commit.run", refuse)
+        assert levada("copy", source, target).code == 1
+    found = levada("copy", source, target, "--resume")
+    assert "went on behind 3,000 rows" in found.out
+
+
+def refuse(_: object) -> None:
+    raise Retriable("the lake is away")

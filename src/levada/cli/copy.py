@@ -97,6 +97,10 @@ def _show(done: adhoc.Copied, *, profile: bool) -> None:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
     note = f" ({done.note})" if done.note and not done.rejected else ""
     click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}{note}")
+    for reason in done.reasons:
+        click.echo(f"rejected: {reason}", err=True)
+    if done.rejected > len(done.reasons):
+        click.echo(f"and {done.rejected - len(done.reasons):,} more", err=True)
     if "decode" in done.timings and codec() == "reference":
         click.echo(f"read by the reference codec{SLOWER}", err=True)
     if profile:

@@ -62,6 +62,8 @@ class Addresses:
         """The connection of an address, if it is one of the project's; an error points at `place`."""
         if "://" in address:
             return self._by_url(address).connection
+        if address.startswith(("/", "./", "../", "~")):
+            raise _error(place, f"{address!r} is a path", "write it as a URL: file:///folder/table")
         known: Mapping[str, Any] = self._file.connections if self._file else {}
         try:
             connection, _ = split_address(address)
@@ -155,6 +157,12 @@ def _mongodb(address: str) -> Found:
 FILE = re.compile(r"[^.]\.(parquet|(csv|jsonl|ndjson|ejson)(\.(gz|zst))?)$", re.IGNORECASE)
 
 
+#: Endings of files that nobody means to be the name of a Delta table.
+_ALIKE = re.compile(
+    r"[^.]\.(json|tsv|txt|xml|xlsx?|orc|avro|arrow|feather|bson|zip|(json|tsv|txt)\.gz)$", re.IGNORECASE
+)
+
+
 def _stored(address: str) -> Found:
     parts = urlsplit(address)
     if parts.scheme == "s3" and "@" in parts.netloc:  # not shown either
@@ -171,6 +179,11 @@ def _stored(address: str) -> Found:
     if not table or (parts.scheme == "file" and parts.netloc not in ("", "localhost")):
         raise ConfigError(
             f"{address!r} names no table", hint="write file:///folder/table or s3://bucket/table"
+        )
+    if _ALIKE.search(table):
+        raise ConfigError(
+            f"{address!r} looks like a file of a kind that is not written here",
+            hint="files end in .parquet, .csv, .jsonl or .ejson, and those of text in .gz or .zst behind it",
         )
     kind = "files" if FILE.search(table) else "lake"
     if parts.scheme == "file":

@@ -44,7 +44,8 @@ class Table:
     partition_by: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.connection}.{self.name}"
+        joint = "/" if self.connection.startswith(("file://", "s3://")) else "."
+        return f"{self.connection}{joint}{self.name}"
 
 
 @dataclass(frozen=True)

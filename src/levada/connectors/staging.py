@@ -40,14 +40,16 @@ def check_write(write: Write) -> None:
     """
     where = str(write.table)
     if write.mode is Mode.UPSERT and not key_of(write):
-        raise ConfigError("mode upsert needs a key", where=where, hint="set `key:` of the step or the table")
+        raise ConfigError(
+            "mode upsert needs a key", where=where, hint="set `key:` of the step or the table, or --key"
+        )
     if write.mode is Mode.REPLACE_WINDOW and write.window is None:
         raise ConfigError(
-            "mode replace_window needs a window", where=where, hint="give the pipeline a window"
+            "mode replace_window needs a window", where=where, hint="give the pipeline a window, or --window"
         )
     if write.mode is Mode.REPLACE_WINDOW and write.table.time is None:
         raise ConfigError(
-            "mode replace_window needs a time column", where=where, hint="set `time:` of the table"
+            "mode replace_window needs a time column", where=where, hint="set `time:` of the table, or --time"
         )
 
 

@@ -38,6 +38,7 @@ class Copied:
         rejected: records that could not be read or stored.
         seconds: it took.
         note: what is worth saying of it.
+        reasons: why the first records were rejected.
         timings: seconds by what was done; threads work at once, so their sum can exceed `seconds`.
     """
 
@@ -46,6 +47,7 @@ class Copied:
     rejected: int
     seconds: float
     note: str | None = None
+    reasons: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -116,7 +118,8 @@ def copy(
     rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
     anew = resume and settings.mode is Mode.UPSERT
     note = "; ".join(filter(None, (result.note, _ANEW if anew else None))) or None
-    return Copied(result.rows, result.bytes, rejected, seconds, note, context.timings.seconds)
+    reasons = tuple(one.reason for one in context.set_aside)
+    return Copied(result.rows, result.bytes, rejected, seconds, note, reasons, context.timings.seconds)
 
 
 @contextmanager
@@ -136,8 +139,9 @@ def _settings(options: Mapping[str, Any]) -> CopySettings:
         )
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
+        option, problem = ".".join(map(str, wrong["loc"])), wrong["msg"].replace("Value error, ", "")
         raise ConfigError(
-            f"option {'.'.join(map(str, wrong['loc']))!r} of this copy: {wrong['msg']}",
+            f"{option}: {problem}" if option else problem,
             where=f"{options['from']} -> {options['to']}",
             hint=f"options: {', '.join(CopySettings.model_fields)}",
         ) from None

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from levada.batches import Rejected
 from levada.connectors.base import Connection, Fence, Table
 from levada.errors import ConfigError, Retriable
 from levada.observe import Timings
@@ -63,6 +64,7 @@ class StepContext:
         progress: told the rows and bytes moved since it was last told.
         on_lost: what to do when sink and ledger can't both be right.
         timings: told where the time goes.
+        set_aside: the first records that could not be read or stored, where there is no state database.
     """
 
     tables: Tables
@@ -79,6 +81,7 @@ class StepContext:
     progress: Callable[[int, int], None] = no_progress
     on_lost: OnLost = OnLost.FAIL
     timings: Timings = field(default_factory=Timings)
+    set_aside: list[Rejected] = field(default_factory=list)
 
     @property
     def owner(self) -> str:

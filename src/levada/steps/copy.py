@@ -151,7 +151,7 @@ class CopyStep:
         delivered = self._move(context, delivery, source, window, start, family=family)
         if settings.since and window and context.store:
             Watermarks(context.store).set(self._job(context), window.end)
-        return _result(delivered, window, family)
+        return _result(delivered, window, family, "to quarantine" if context.store else "set aside")
 
     def _target(self, context: StepContext, source: Table) -> Target:
         settings = self.settings
@@ -356,12 +356,12 @@ def _reached(start: Position, window: Window | None) -> Position:
     return start.merge(Position({"": {"$date": f"{window.end:%Y-%m-%dT%H:%M:%S.%f}Z"}}))
 
 
-def _result(delivered: Delivered, window: Window | None, family: Family | None) -> StepResult:
+def _result(delivered: Delivered, window: Window | None, family: Family | None, where: str) -> StepResult:
     written = delivered.written
     values: dict[str, Any] = {"replaced": written.replaced, "quarantined": delivered.quarantined}
     if window:
         values["window"] = str(window)
-    notes = [f"{delivered.quarantined} to quarantine"] if delivered.quarantined else []
+    notes = [f"{delivered.quarantined} {where}"] if delivered.quarantined else []
     notes += [delivered.note] if delivered.note else []
     if family:
         values |= {"children": family.rows, "not_arrays": family.not_arrays}

@@ -19,6 +19,9 @@ from levada.state import Positions, Quarantine, reconcile
 from levada.steps.base import StepContext
 from levada.windows import Window
 
+_ANEW = "from the beginning: the server can't go on where the stopped copy was (--order id can, anywhere)"
+_SHOWN = 5  # rejected records that are kept to be shown
+
 
 @dataclass(frozen=True)
 class Target:
@@ -107,10 +110,13 @@ class Delivery:
             )
         if hasattr(writer, "timings"):
             writer.timings = self._context.timings
-        self._context.progress(_taken_up(writer)[0], 0)
+        inherited, _ = _taken_up(writer)
+        self._context.progress(inherited, 0)
         batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
         delivered = self._finish(writer, self._fill(writer, batches), start)
-        return replace(delivered, quarantined=delivered.quarantined + _taken_up(writer)[1])
+        kept, rejected = _taken_up(writer)
+        note = f"went on behind {kept:,} rows" if kept else _ANEW if inherited else delivered.note
+        return replace(delivered, quarantined=delivered.quarantined + rejected, note=note)
 
     def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:
         """Run a write that the sink does by itself, under the same protocol.
@@ -197,6 +203,9 @@ class Delivery:
             Quarantine(self._context.store).add(
                 rejected, table=str(self._target.table), run=self._context.run, step=self._context.step
             )
+        elif rejected:
+            room = max(0, _SHOWN - len(self._context.set_aside))
+            self._context.set_aside.extend(rejected[:room])
         return len(rejected)
 
 
