@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 from levada.batches import Batch
 from levada.connectors.base import Fence, Mode, Query, Table, Write, Written
 from levada.connectors.lake import LakeConnection, LakeSettings
+from levada.connectors.lake import draft as drafts
 from levada.positions import Position
 from levada.windows import Window
 
@@ -83,3 +84,10 @@ def _constant(value: Any, times: int) -> pa.Array:
         return value
     scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value)
     return pa.array([scalar.as_py()] * times, scalar.type)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row groups of 10 rows, and a checkpoint with every position."""
+    monkeypatch.setattr(drafts, "ROW_GROUP", 10)
+    monkeypatch.setattr(drafts, "CHECKPOINT_BYTES", 1)
