@@ -85,14 +85,15 @@ def in_two(uri: str, namespace: str, folder: str | None) -> int:
 def dictionaries(uri: str, namespace: str, _folder: str | None) -> int:
     """PyMongo's documents, `Table.from_pylist`; what Arrow doesn't know is converted value by value."""
     database, _, collection = namespace.partition(".")
-    rows, tables, held = 0, [], []
+    tables, held = [], []
     with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
         for document in client[database][collection].find(batch_size=BATCH).limit(FEW):
             held.append(plain(document))
             if len(held) == BATCH:
                 tables.append(pa.Table.from_pylist(held))
-                rows, held = rows + BATCH, []
-    return rows
+                held = []
+    tables.append(pa.Table.from_pylist(held))
+    return sum(table.num_rows for table in tables)
 
 
 def plain(value: Any) -> Any:
