@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -214,11 +215,15 @@ def test_a_pipeline_that_lost_its_cursor_is_retriable(
     query = Query(canonical=True, batch_rows=10, pipeline=[{"$match": {}}])
     batches = connection.source(ROWS, query).read(None, None)
     next(batches)
-    open_cursors = db.client.admin.aggregate(
-        [{"$currentOp": {"idleCursors": True, "allUsers": True}}, {"$match": {"ns": f"{db.name}.rows"}}]
-    )
-    lost = [found["cursor"]["cursorId"] for found in open_cursors if "cursor" in found]
-    db.command("killCursors", "rows", cursors=lost)
+    idle = [{"$currentOp": {"idleCursors": True, "allUsers": True}}, {"$match": {"ns": f"{db.name}.rows"}}]
+    killed: list[int] = []
+    deadline = time.monotonic() + 30
+    while not killed and time.monotonic() < deadline:  # between two replies nobody lists the cursor
+        found = [
+            entry["cursor"]["cursorId"] for entry in db.client.admin.aggregate(idle) if "cursor" in entry
+        ]
+        killed = db.command("killCursors", "rows", cursors=found)["cursorsKilled"] if found else []
+    assert killed
     with pytest.raises(Retriable, match="cursor"):
         list(batches)
 
