@@ -29,7 +29,7 @@ demo: setup  ## set up, fill a MongoDB with shop data, run its daily pipeline, s
 	@$(UV_PROJECT_ENVIRONMENT)/bin/levada demo examples/shop
 
 dev: $(if $(filter .tools/bin/uv,$(UV)),.tools/bin/uv)
-	@$(UV) sync --frozen --quiet $(if $(HAS_NATIVE),--inexact) --extra embedded --group dev
+	@$(UV) sync --frozen --quiet $(if $(HAS_NATIVE),--inexact) --extra embedded --extra postgres --extra mysql --extra rest --group dev
 
 native: dev $(CRATE)/target/installed  ## build the codec in Rust and install it beside the reference (needs cargo)
 
@@ -68,8 +68,9 @@ test: dev  ## everything, on real services; what this machine lacks is skipped w
 nightly: dev  ## the long forms: millions of mutated documents and the like
 	$(RUN) pytest -q -m nightly --timeout 3600
 
-services:  ## what the tests can use beyond wheels (needs the system's package manager); nothing yet
-	@echo "Nothing to install: the tests' MongoDB comes as a wheel."
+services:  ## what the tests can use beyond wheels, from Debian's packages: MariaDB
+	@command -v mariadbd >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mariadb-server >/dev/null; }
 
 bench-daily: setup  ## the daily batch beside plain PyMongo and pandas, a million transactions
 	@$(UV) sync --frozen --quiet --inexact --extra embedded --group bench

@@ -32,6 +32,10 @@ DRIVERS: Mapping[str, str] = {
     "duckdb": "levada",
     "pymongo": "levada",
     "fiftyone": "'levada[embedded]'",
+    "adbc_driver_postgresql": "'levada[postgres]'",
+    "adbc_driver_manager": "'levada[postgres]'",
+    "connectorx": "'levada[mysql]'",
+    "dlt": "'levada[rest]'",
 }
 
 

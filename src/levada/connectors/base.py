@@ -58,6 +58,7 @@ class Query:
         filter: a MongoDB filter (MongoDB sources only).
         pipeline: aggregation stages (MongoDB sources only), run after window and filter.
         canonical: whole documents as raw BSON instead of typed columns (MongoDB sources only).
+        sql: a query to run there in place of the table, in that system's own SQL (SQL sources only).
         batch_rows: about how many rows a batch should have, at most.
         resumable: every batch carries where the scan is, and `read` goes on behind such a position, in
             another process too (MongoDB collections; views, pipelines and other sources give no such ones).
@@ -71,6 +72,7 @@ class Query:
     filter: Mapping[str, Any] = field(default_factory=dict)
     pipeline: Sequence[Mapping[str, Any]] = ()
     canonical: bool = False
+    sql: str | None = None
     batch_rows: int = 5_000
     resumable: bool = False
     order: Literal["any", "id"] = "any"
@@ -111,6 +113,30 @@ class Fence:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What an upsert does to the row that is stored under the key.
+
+    Args:
+        operation: a column that says it row by row: `insert` (nothing where the key is stored), `upsert`,
+            `update` (nothing where it is not) or `delete`; null means `upsert`. It is not stored itself.
+        version: a column; a row whose version is lower than the stored one's changes nothing.
+        merge: `replace` the whole row; set the `fields` that the new row has and keep the others; or go
+            `deep`, so that nested documents are merged the same way (MongoDB sinks only).
+        on_null: what a null does: `write` null, `unset` the field, or `keep` what is stored there (with
+            `merge` only). Sinks with columns only know `write` and `keep`.
+    """
+
+    operation: str | None = None
+    version: str | None = None
+    merge: Literal["replace", "fields", "deep"] = "replace"
+    on_null: Literal["write", "unset", "keep"] = "write"
+
+
+#: The values of an `operation` column.
+OPERATIONS = ("insert", "upsert", "update", "delete")
+
+
+@dataclass(frozen=True)
 class Write:
     """One write of one owner into one table.
 
@@ -122,6 +148,7 @@ class Write:
         window: the window the rows belong to; `append` then replaces what the same owner and window
             appended before, `replace_window` replaces the window's rows by the table's time column.
         fence: refuses writers that lost their lease; None for ad-hoc copies.
+        changes: what an upsert does to stored rows.
         checkpoints: a text that says what is read; sinks that can keep what has been written when this
             write is killed (their writers have `reached` and `rewind`), together with the batches' positions.
         resume: whether to go on from what an earlier write of the same owner and text kept.
@@ -133,8 +160,24 @@ class Write:
     key: tuple[str, ...] = ()
     window: Window | None = None
     fence: Fence | None = None
+    changes: Changes = Changes()
     checkpoints: str | None = None
     resume: bool = False
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """What a sink would do for a write, without doing it.
+
+    Args:
+        how: in a line.
+        readers: what they see meanwhile.
+        notes: what else happens or is needed: indexes that would be created, refusals to expect.
+    """
+
+    how: str
+    readers: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,12 +189,18 @@ class Written:
         replaced: rows that were there before and were removed.
         bytes: bytes handed to the sink, as far as known.
         rejected: records the sink could not take.
+        unchanged: rows (counted in `rows` too) that were stored like that already.
+        deleted: rows that were removed because an operation said so.
+        older: rows that changed nothing because a newer version is stored.
     """
 
     rows: int = 0
     replaced: int = 0
     bytes: int = 0
     rejected: tuple[Rejected, ...] = ()
+    unchanged: int = 0
+    deleted: int = 0
+    older: int = 0
 
 
 class Source(Protocol):
@@ -181,7 +230,10 @@ class Writer(Protocol):
 
 
 class Sink(Protocol):
-    """Writes batches into one table."""
+    """Writes batches into one table.
+
+    One that can has `plan(write: Write) -> WritePlan` too: what `open` and its writer would do.
+    """
 
     def position(self, owner: str) -> Position | None:
         """What this owner committed last; None if nothing."""

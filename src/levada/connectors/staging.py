@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.batches import Batch, Rejected
-from levada.connectors.base import Mode, Write
+from levada.connectors.base import Changes, Mode, Write
 from levada.connectors.reading import OFFLINE
 from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Convert, Spool
@@ -42,6 +42,12 @@ def check_write(write: Write) -> None:
     if write.mode is Mode.UPSERT and not key_of(write):
         raise ConfigError(
             "mode upsert needs a key", where=where, hint="set `key:` of the step or the table, or --key"
+        )
+    if write.changes != Changes():
+        raise ConfigError(
+            "this sink replaces rows whole: it knows no operation, version, merge or on_null yet",
+            where=where,
+            hint="leave them out",
         )
     if write.mode is Mode.REPLACE_WINDOW and write.window is None:
         raise ConfigError(
