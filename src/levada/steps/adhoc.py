@@ -54,13 +54,13 @@ class Copied:
 class Overlay:
     """The tables of a project with a time column named on the command line."""
 
-    def __init__(self, tables: Addresses, address: str, time_column: str | None) -> None:
-        self._tables, self._address, self._time = tables, address, time_column
+    def __init__(self, tables: Addresses, time_column: str | None) -> None:
+        self._tables, self._time = tables, time_column
         self.connection = tables.connection
 
     def table(self, address: str) -> Table:
         table = self._tables.table(address)
-        return replace(table, time=self._time) if self._time and address == self._address else table
+        return replace(table, time=self._time) if self._time else table
 
 
 def copy(
@@ -96,7 +96,7 @@ def copy(
     """
     settings = _settings({**options, "from": source, "to": target, "window": window is not None})
     context = StepContext(
-        tables=Overlay(tables, source, time_column),
+        tables=Overlay(tables, time_column),
         store=None,
         pipeline="copy",
         step=_owner(tables, settings),
