@@ -1,4 +1,4 @@
-"""A mongod for benchmarks."""
+"""Servers for benchmarks: a mongod, a MariaDB."""
 
 from __future__ import annotations
 
@@ -35,6 +35,40 @@ def mongod(cache_gb: float) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def mariadb(*statements: str) -> Iterator[int]:
+    """Port of a MariaDB of its own in a temporary folder, with a database `legacy`; root has no password."""
+    with tempfile.TemporaryDirectory(prefix="levada-bench-") as folder:
+        port = _free_port()
+        user = ["setpriv", "--reuid", "nobody", "--clear-groups"] if os.geteuid() == 0 else []
+        if user:
+            shutil.chown(folder, "nobody")
+        settings = ["--no-defaults", f"--datadir={folder}/data"]
+        make = ["mariadb-install-db", *settings, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        subprocess.run([*user, *make], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        command = [*user, shutil.which("mariadbd") or "/usr/sbin/mariadbd", *settings, f"--port={port}"]
+        command += ["--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--pid-file={folder}/pid"]
+        command += ["--innodb-buffer-pool-size=512M", "--log-error=" + f"{folder}/log"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+        try:
+            client = ["mariadb", "--no-defaults", f"--socket={folder}/socket", "-u", "root", "-e"]
+            _until_it_answers([*client, "CREATE DATABASE legacy"])
+            for statement in statements:
+                subprocess.run([*client, f"USE legacy; {statement}"], check=True)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _until_it_answers(command: list[str]) -> None:
+    deadline = time.monotonic() + 30
+    while subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
+        if time.monotonic() > deadline:
+            raise TimeoutError("MariaDB did not start within 30 s")
+        time.sleep(0.1)
 
 
 def _binary() -> str:

@@ -5,11 +5,9 @@ python ours.py SCENARIO URI NAMESPACE [FOLDER]
 
 from __future__ import annotations
 
-import json
-import resource
 import sys
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import deltalake  # noqa: F401 - both sides import before the clock starts
@@ -21,6 +19,10 @@ from levada.bson import split_reply
 from levada.connectors.base import Query, Table
 from levada.connectors.mongodb import MongoConnection, scan  # noqa: F401
 from levada.connectors.mongodb.raw import RAW
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scenarios import timed
 
 
 def address(uri: str, namespace: str) -> str:
@@ -74,11 +76,7 @@ SCENARIOS: dict[str, Callable[[str, str, str | None], int]] = {
 def main() -> None:
     scenario, uri, namespace, *folder = sys.argv[1:]
     pa.array([1])
-    started = time.perf_counter()
-    rows = SCENARIOS[scenario](uri, namespace, folder[0] if folder else None)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "seconds": seconds, "peak": peak}))
+    timed(lambda: SCENARIOS[scenario](uri, namespace, folder[0] if folder else None))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,8 @@ pymongoarrow pins a version of pyarrow, so it runs in an environment of its own.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import resource
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from bson import Decimal128, ObjectId
 from pymongo import MongoClient
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scenarios import timed
 
 BATCH = 5_000
 
@@ -121,11 +122,7 @@ def main() -> None:
         Path(folder[0]).mkdir(parents=True, exist_ok=True)
     if "process" in scenario:
         schema()  # imports
-    started = time.perf_counter()
-    rows = SCENARIOS[scenario](uri, namespace, folder[0] if folder else None)
-    seconds = time.perf_counter() - started
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"rows": rows, "seconds": seconds, "peak": peak / 1024}))
+    timed(lambda: SCENARIOS[scenario](uri, namespace, folder[0] if folder else None))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +29,7 @@ SHOP = HERE.parents[1] / "examples" / "shop"
 sys.path[:0] = [str(SHOP), str(HERE.parent)]
 
 import generate  # noqa: E402
+from scenarios import Figures, environment_of, measure, report  # noqa: E402
 from server import mongod  # noqa: E402
 
 NAMESPACE = "shop.transactions"
@@ -62,20 +61,12 @@ RATIOS = (
 )
 
 
-def measure(name: str, uri: str, peer: str) -> dict[str, float]:
-    """Run a scenario once; rows, seconds, and peak memory in MB."""
+def measured(name: str, uri: str, peer: str) -> Figures:
+    """Run a scenario once."""
     side, scenario, environment = SCENARIOS[name]
     python = peer if side == "peer" else sys.executable
     with tempfile.TemporaryDirectory(prefix="levada-bench-") as folder:
-        done = subprocess.run(
-            [python, "-W", "ignore", str(HERE / f"{side}.py"), scenario, uri, NAMESPACE, folder],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-        )
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+        return measure(python, HERE / f"{side}.py", [scenario, uri, NAMESPACE, folder], environment)
 
 
 def small_copy(uri: str) -> float:
@@ -90,15 +81,6 @@ def small_copy(uri: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def peer_environment(folder: str) -> str:
-    """Python of an environment with the peer."""
-    uv = shutil.which("uv") or str(HERE.parents[1] / ".tools" / "bin" / "uv")
-    subprocess.run([uv, "venv", "-q", folder], check=True)
-    python = f"{folder}/bin/python"
-    subprocess.run([uv, "pip", "install", "-q", "-p", python, PEER], check=True)
-    return python
-
-
 def fill(uri: str, documents: int) -> None:
     with MongoClient[dict[str, Any]](uri) as client:
         generate.fill(
@@ -111,15 +93,6 @@ def fill(uri: str, documents: int) -> None:
         )
 
 
-def report(rates: Mapping[str, float], peaks: Mapping[str, float]) -> None:
-    for name, rate in rates.items():
-        print(f"{name:<40}{rate / 1000:>10,.0f} thousand/s{peaks[name]:>8,.0f} MB")
-    print()
-    for ours, theirs, owed in RATIOS:
-        if ours in rates and theirs in rates:
-            print(f"{ours} / {theirs}: {rates[ours] / rates[theirs]:.2f} (owed {owed})")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
@@ -129,16 +102,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go as JSON")
     arguments = parser.parse_args()
     names = [name for name in SCENARIOS if arguments.only in name]
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    found: dict[str, list[Figures]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="levada-bench-") as folder, mongod(arguments.cache_gb) as uri:
-        python = peer_environment(f"{folder}/peer")
+        python = environment_of(f"{folder}/peer", PEER)
         fill(uri, arguments.documents)
         for _ in range(arguments.rounds):
             for name in names:
-                found[name].append(measure(name, uri, python))
+                found[name].append(measured(name, uri, python))
         small = [small_copy(uri) for _ in range(arguments.rounds)]
-    rates = {n: statistics.median(one["rows"] / one["seconds"] for one in many) for n, many in found.items()}
-    report(rates, {name: max(one["peak"] for one in many) for name, many in found.items()})
+    report(found, RATIOS)
     print(f"levada copy of 1,000 documents: {statistics.median(small):.2f} s of processor time (owed 1.2)")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
