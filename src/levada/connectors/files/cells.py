@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.connectors.files.kinds import as_text, textual
-from levada.connectors.files.variants import canonical
+from levada.connectors.isotimes import UNITS
+from levada.connectors.jsontext import canonical
 from levada.errors import Fatal
 from levada.types import extjson, kind_of, struct
 
 #: Seconds since 1970 of the years 1 to 9999, which ISO 8601 and its readers know.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
-UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from levada.connectors.files import values
 from levada.connectors.files.kinds import from_text, textual
-from levada.connectors.files.variants import loads
+from levada.connectors.jsontext import loads
 from levada.types import kind_of
 
 _FOREIGN = (ValueError, TypeError, KeyError, ArithmeticError, pa.ArrowException)

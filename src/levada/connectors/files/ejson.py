@@ -16,7 +16,7 @@ from levada.bson.decimals import to_decimal
 from levada.bson.elements import Malformed, check_frame, elements, value_end
 from levada.bson.restore import value_of
 from levada.bson.variant import MAX_DEPTH
-from levada.connectors.files.variants import loads
+from levada.connectors.jsontext import loads
 from levada.types import extjson
 from levada.types.extjson import RESERVED, quote
 

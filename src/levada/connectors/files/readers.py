@@ -20,7 +20,7 @@ from levada.connectors.files.formats import Compression
 from levada.connectors.files.hollow import hollow, restored
 from levada.connectors.files.kinds import textual
 from levada.connectors.files.stores import Entry, Store
-from levada.connectors.files.variants import exact, loads
+from levada.connectors.jsontext import exact, loads
 from levada.errors import Fatal, LevadaError
 from levada.types import widen
 

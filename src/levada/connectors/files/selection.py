@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from bson import json_util
 
-from levada.connectors.files.cells import UNITS
+from levada.connectors.isotimes import UNITS
 from levada.connectors.reading import filtered, named_in
 from levada.connectors.sqltext import bounds
 from levada.errors import ConfigError

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from levada.connectors.columntypes import column_field
 from levada.connectors.files.formats import Compression, Format
-from levada.connectors.files.kinds import column_field
 
 
 class FilesSettings(BaseModel):

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Query
+from levada.connectors.columntypes import column_field
 from levada.connectors.files.delimited import CsvReader
 from levada.connectors.files.documents import canonical_batches
 from levada.connectors.files.formats import Format
-from levada.connectors.files.kinds import column_field
 from levada.connectors.files.readers import EjsonReader, JsonlReader, ParquetReader, Reader, Source, widened
 from levada.connectors.files.selection import Selection
 from levada.connectors.files.table import FilesTable, Part
