@@ -33,6 +33,7 @@ from levada.bson.rope import Matrix, Rope, numbers, offsets_of, spread
 from levada.bson.values import NULL, Encoded, Rows, rope_of
 from levada.errors import Fatal
 from levada.types import KINDS, extjson, kind_of
+from levada.types.kinds import OMITTED
 
 
 def encode(batch: pa.RecordBatch, *, omit_nulls: bool = False) -> tuple[pa.Array, tuple[Rejected, ...]]:
@@ -114,7 +115,8 @@ def _members(columns: list[pa.Array], fields: list[pa.Field], rows: Rows) -> Rop
 
 def _member(body: Rope, name: bytes, column: pa.Array, field: pa.Field, rows: Rows) -> None:
     column = _spelled_out(column)
-    if not (rows.omit_nulls and column.null_count):
+    omitted = rows.omit_nulls or OMITTED in (field.metadata or {})
+    if not (omitted and column.null_count):
         tag, value = _element(column, field, rows)
         body.add(tag)
         body.add(name)

@@ -45,6 +45,12 @@ DIGITS: Final = b"levada.digits"
 NAME: Final = b"levada.name"
 NAMED: Final = b"levada.named"
 
+#: Key of the metadata of a field whose type a person has settled: no target asks for another one.
+SETTLED: Final = b"levada.settled"
+
+#: Key of the metadata of a field whose nulls are left out of documents instead of written.
+OMITTED: Final = b"levada.omitted"
+
 #: Digits of the widest decimal column.
 PRECISION: Final = 38
 

@@ -22,6 +22,7 @@ from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
 from levada.connectors.mongodb.lanes import Lanes, Tally, lane_of
 from levada.connectors.mongodb.raw import value_at
+from levada.connectors.mongodb.restoring import Restoring
 from levada.connectors.mongodb.rows import (
     CHUNK_BYTES,
     CHUNK_ROWS,
@@ -48,6 +49,7 @@ class MongoWriter:
         self._numbering = Numbering() if self._write.mode is Mode.APPEND else None
         self._rows = Rows(self._numbering, claim.tag)
         self._renaming = Renaming(originals)
+        self._restoring = Restoring(claim.target.options.get("validator"))
         self.rejected: list[Rejected] = []  # so far
         self._held: list[bytes] | None = []  # None once rows are streamed
         self._held_bytes = 0
@@ -65,9 +67,11 @@ class MongoWriter:
             Fenced: another writer has taken over.
         """
         batch = batch if batch.canonical else replace(batch, data=self._renaming.of(batch.data))
-        documents, rejected = self._rows.of(self._inside_window(batch))
-        self.rejected += rejected
-        documents = self._acceptable(documents)
+        documents: list[bytes] = []
+        for part in self._restoring.of(self._inside_window(batch)):
+            found, rejected = self._rows.of(part)
+            self.rejected += rejected
+            documents += self._acceptable(found)
         if self._held is not None:
             self._held += documents
             self._held_bytes += sum(map(len, documents))
