@@ -50,7 +50,7 @@ class Positions:
 
     def entry(self, owner: str, table: str) -> Entry:
         with translated(f"position of {owner}"):
-            found = self._store.collection("positions").find_one({"_id": _key(owner, table)})
+            found = self._store.readable("positions").find_one({"_id": _key(owner, table)})
         check_format(found, f"position of {owner} in {table}")
         if found is None:
             return Entry()

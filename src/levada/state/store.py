@@ -50,6 +50,10 @@ class Store:
         self._prepare()
         return self._open(name)
 
+    def readable(self, name: str) -> Collection[Document]:
+        """The same, for reading: nothing is created."""
+        return self._open(name)
+
     def _open(self, name: str) -> Collection[Document]:
         options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
         return self.client.get_database(

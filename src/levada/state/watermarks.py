@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+
+from bson.decimal128 import Decimal128
 
 from levada.state.store import FORMAT, Store, check_format, translated
 
@@ -16,14 +19,16 @@ class Watermarks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, job: str) -> datetime | None:
-        """The watermark, UTC; None for a job that has never run."""
+    def get(self, job: str) -> datetime | int | float | Decimal | None:
+        """The watermark, a time in UTC or a number; None for a job that has never run."""
         with translated(f"watermark of {job}"):
-            found = self._store.collection("watermarks").find_one({"job_name": job})
+            found = self._store.readable("watermarks").find_one({"job_name": job})
         check_format(found, f"watermark of {job}")
-        return found["last_processed"] if found else None
+        value = found["last_processed"] if found else None
+        return value.to_decimal() if isinstance(value, Decimal128) else value
 
-    def set(self, job: str, moment: datetime) -> None:
+    def set(self, job: str, reached: datetime | int | float | Decimal) -> None:
+        """Note how far a job has come."""
         with translated(f"watermark of {job}"):
             self._store.collection("watermarks").update_one(
                 {"_id": job},
@@ -31,9 +36,16 @@ class Watermarks:
                     "$set": {
                         "format": FORMAT,
                         "job_name": job,
-                        "last_processed": moment,
+                        "last_processed": _bson(reached),
                         "updated_at": datetime.now(UTC),
                     }
                 },
                 upsert=True,
             )
+
+
+def _bson(value: datetime | int | float | Decimal) -> datetime | int | float | Decimal128:
+    """As BSON has it: integers of more than 64 bits are decimals there."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        return Decimal128(Decimal(value))
+    return value

@@ -6,25 +6,27 @@ their exact BSON; everything else travels as typed Arrow batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
 from bson import json_util
 from pydantic import BeforeValidator, Field, model_validator
 
 from levada.batches import Batch
-from levada.config import Duration
 from levada.config.shapes import one_or_many
-from levada.connectors.base import Estimate, Mode, Query, Source, Table
+from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
 from levada.errors import ConfigError
 from levada.positions import Position
-from levada.state import DEFAULT_START, Watermarks
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
+from levada.steps.cursor import Cursor
 from levada.steps.delivery import Delivered, Delivery, Target
 from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
+from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
+from levada.steps.removal import OPERATION, Removal, Removed, told
 from levada.windows import Window
 
 
@@ -38,8 +40,8 @@ def _by_path(value: Any) -> Any:
     return dict.fromkeys(paths)
 
 
-class CopySettings(StepSettings):
-    """Settings of `copy`.
+class CopySettings(IncrementSettings, ChangeSettings):
+    """Settings of `copy`; those of increments and of changes to stored rows are in `levada.steps.increment`.
 
     Args:
         source: address to read from (`from:`).
@@ -49,9 +51,6 @@ class CopySettings(StepSettings):
         columns, where, filter, pipeline: what to read (see `Query`).
         window: whether to read the run's window only; default: yes where the run has one and the source
             table has a time column.
-        since: read what this column says is newer than the last run's watermark (pipelines without windows).
-        lag: how far behind the clock an incremental read ends, so that late commits are not missed.
-        job: name of the watermark; default `pipeline/step`.
         server_side: leave an aggregation between two collections of one MongoDB to the server.
         order: `id` reads in the order of `_id`, which can go on at any server (MongoDB sources).
         lanes: ranges of `_id` that are read at once (MongoDB sources); more than one costs the server more.
@@ -69,9 +68,6 @@ class CopySettings(StepSettings):
     filter: Mapping[str, Any] = Field(default_factory=dict)
     pipeline: tuple[Mapping[str, Any], ...] = ()
     window: bool | None = None
-    since: str | None = None
-    lag: Duration = timedelta(minutes=1)
-    job: str | None = None
     server_side: bool = True
     order: Literal["any", "id"] = "any"
     lanes: int = Field(default=1, ge=1, le=64)
@@ -92,6 +88,17 @@ class CopySettings(StepSettings):
                 "mode upsert can't remove the rows of elements that are gone, so it can't explode; "
                 "use replace, replace_window, or append with a window"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _deletes_of_whole_tables(self) -> CopySettings:
+        if self.mode is not Mode.UPSERT and (self.delete_where or self.deletes == "compare"):
+            raise ValueError("`deletes` and `delete_where` go with mode upsert: the other modes keep no rows")
+        narrowed = [name for name in ("where", "filter", "pipeline") if getattr(self, name)]
+        if self.deletes == "compare" and narrowed:
+            raise ValueError(f"`deletes: compare` compares whole tables, `{narrowed[0]}` leaves rows out")
+        if self.delete_where and self.operation:
+            raise ValueError("`delete_where` and `operation` both say which rows to delete: name one")
         return self
 
     @model_validator(mode="after")
@@ -142,22 +149,45 @@ class CopyStep:
             source = replace(source, time=settings.since)
         delivery = Delivery(context, self._target(context, source))
         family = self._family(context, source, delivery)
-        start = family.start() if family else delivery.start()
-        window = self._window(context, source, start, family.interrupted if family else None)
-        if settings.since and window is None:
-            return StepResult(values={"replaced": 0, "quarantined": 0}, note="nothing is due yet")
-        if window is not None and window.start >= context.now and not settings.since:
-            raise ConfigError(f"window {window} lies in the future")
-        delivered = self._move(context, delivery, source, window, start, family=family)
-        if settings.since and window and context.store:
-            Watermarks(context.store).set(self._job(context), window.end)
-        return _result(delivered, window, family, "to quarantine" if context.store else "set aside")
+        work = _Work(context, source, delivery, family)
+        if settings.since:
+            done = self._increments(work)
+        else:
+            window = self._window(context, source)
+            if window is not None and window.start >= context.now:
+                raise ConfigError(f"window {window} lies in the future")
+            piece = Piece(self._query, window)
+            done = _Done({"window": str(window)} if window else {})
+            done.add(self._move(work, piece, work.start()), family)
+        if settings.deletes == "compare":
+            done.removed(Removal(context, source, delivery.write).run())
+        return done.result(family, "to quarantine" if context.store else "set aside")
+
+    def _increments(self, work: _Work) -> _Done:
+        """Everything that is due, piece by piece; what is committed stays when a later piece fails."""
+        context, settings, family = work.context, self.settings, work.family
+        start = work.start()
+        cursor = Cursor(context.tables.connection(work.source.connection), work.source, self._query)
+        increment = Increment(context, settings, cursor, settings.job or context.owner)
+        plan = increment.plan(start, family.interrupted if family else None)
+        done = _Done(plan.values, notes(plan, settings))
+        for piece in plan.pieces:
+            context.check_stop()
+            done.add(self._move(work, piece, start), family)
+            if piece.reached is not None:
+                increment.keep(piece.reached)
+            start = work.start() if piece is not plan.pieces[-1] else start
+        return done
 
     def _target(self, context: StepContext, source: Table) -> Target:
         settings = self.settings
         table = context.tables.table(settings.to)
         window = None if settings.since else context.window  # an increment adds, whatever came before
-        target = Target(table, settings.mode, settings.key or table.key, window)
+        key = settings.key or table.key
+        changes = settings.changes
+        if settings.delete_where:
+            changes = replace(changes, operation=OPERATION)
+        target = Target(table, settings.mode, key, window, changes=changes)
         if self._attended is None:
             return target
         sink = context.tables.connection(table.connection).sink(table)
@@ -220,11 +250,7 @@ class CopyStep:
             consistent=settings.consistent,
         )
 
-    def _window(
-        self, context: StepContext, source: Table, start: Position, interrupted: Position | None
-    ) -> Window | None:
-        if self.settings.since:
-            return self._increment(context, start, interrupted)
+    def _window(self, context: StepContext, source: Table) -> Window | None:
         wanted = self.settings.window
         if wanted is None:
             wanted = context.window is not None and source.time is not None
@@ -242,64 +268,65 @@ class CopyStep:
             )
         return context.window
 
-    def _increment(
-        self, context: StepContext, start: Position, interrupted: Position | None
-    ) -> Window | None:
-        """From the last run's watermark to the lag before now; None if that lies behind the watermark.
-
-        What a killed run has begun to commit ends where that one ended.
-        """
-        known = start.parts.get("")
-        if not start.sequence and context.store:  # later ones count the position alone: it may have been lost
-            known = Watermarks(context.store).get(self._job(context))
-        first = known if isinstance(known, datetime) else _moment(known)
-        last = _moment(interrupted.parts.get("")) if interrupted else context.now - self.settings.lag
-        return Window(first, last) if first < last else None
-
-    def _job(self, context: StepContext) -> str:
-        return self.settings.job or context.owner
-
-    def _move(
-        self,
-        context: StepContext,
-        delivery: Delivery,
-        source: Table,
-        window: Window | None,
-        start: Position,
-        *,
-        family: Family | None,
-    ) -> Delivered:
+    def _move(self, work: _Work, piece: Piece, start: Position) -> Delivered:
+        context, delivery, source = work.context, work.delivery, work.source
         settings = self.settings
         if settings.mode is Mode.REPLACE or self._attended:
             _refuse_missing(context.tables.connection(source.connection), source)
-        query, target = self._query, delivery.write.table
+        start, target = piece.position(start), delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
-        if merge and settings.pipeline and settings.server_side and source.connection == target.connection:
-            reached = _reached(start, window) if settings.since else start
+        inside = settings.server_side and source.connection == target.connection and not piece.also
+        inside = inside and delivery.write.changes == Changes()
+        if merge and settings.pipeline and inside:
+            query, window = piece.query, piece.window
             return delivery.commit(
-                reached, lambda position: merge(delivery.write, source, query, window, position)
+                start, lambda position: merge(delivery.write, source, query, window, position)
             )
         explosion = self._explosion(context, source, target)
         exact = _keeps_documents(context, source) and _keeps_documents(context, target)
-        query = replace(query, canonical=exact, resumable=delivery.write.checkpoints is not None)
-        reader = context.tables.connection(source.connection).source(source, query)
-        if settings.since:
-            start = _reached(start, window)
-        self._attend(context, reader, window)
-        if family:
-            return family.deliver(_batches(reader, window, None, resumable=False), start)
+        exact = exact and not (settings.delete_where or settings.operation)
+        resumable = delivery.write.checkpoints is not None
+        reader = self._reader(work, replace(piece.query, canonical=exact, resumable=resumable))
+        self._attend(reader, piece)
+        before: Iterator[Batch] = iter(())
+        if piece.also:
+            also = self._reader(work, replace(piece.also, canonical=exact))
+            before = _batches(also, None, None, resumable=False)
+        if work.family:
+            return work.family.deliver(
+                chain(before, _batches(reader, piece.window, piece.after, resumable=False)), start
+            )
 
         def read(after: Position | None) -> Iterator[Batch]:
-            batches = _batches(reader, window, after, resumable=query.resumable)
+            batches = chain(before, _batches(reader, piece.window, piece.after or after, resumable=resumable))
+            if settings.delete_where:
+                batches = told(batches, settings.delete_where, str(source))
             return _written(batches, explosion) if explosion else batches
 
         return delivery.deliver_from(read, start)
 
-    def _attend(self, context: StepContext, reader: Any, window: Window | None) -> None:
-        if self._attended and hasattr(reader, "estimated"):
-            self._attended.expected(reader.estimated(window))
+    def _reader(self, work: _Work, query: Query) -> Any:
+        reader: Any = work.context.tables.connection(work.source.connection).source(work.source, query)
         if hasattr(reader, "timings"):
-            reader.timings = context.timings
+            reader.timings = work.context.timings
+        return reader
+
+    def _attend(self, reader: Any, piece: Piece) -> None:
+        if self._attended and piece.reached is None and hasattr(reader, "estimated"):
+            self._attended.expected(reader.estimated(piece.window))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a copy works with."""
+
+    context: StepContext
+    source: Table
+    delivery: Delivery
+    family: Family | None
+
+    def start(self) -> Position:
+        return (self.family or self.delivery).start()
 
 
 def _batches(
@@ -340,30 +367,42 @@ def _keeps_documents(context: StepContext, table: Table) -> bool:
     return bool(asked(table)) if asked else bool(connection.kind == "mongodb")
 
 
-_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
+class _Done:
+    """What has been done so far, as the step will report it."""
+
+    def __init__(self, values: Mapping[str, Any], notes: Iterable[str] = ()) -> None:
+        self._values = {"replaced": 0, "quarantined": 0, **values}
+        self._counts = Counter[str]()
+        self._notes = list(notes)
+        self._children = Counter[str]()
+
+    def add(self, delivered: Delivered, family: Family | None) -> None:
+        """One commit."""
+        written = delivered.written
+        for name in ("rows", "bytes", "replaced", *_TOLD):
+            self._counts[name] += getattr(written, name)
+        self._counts["quarantined"] += delivered.quarantined
+        self._notes += [delivered.note] if delivered.note else []
+        self._children.update(family.rows if family else {})
+
+    def removed(self, removed: Removed) -> None:
+        """Rows that are gone from the source."""
+        self._counts["deleted"] += removed.rows
+        self._counts["compared"] += removed.compared
+        self._notes.append(f"{removed.rows:,} of {removed.compared:,} keys gone")
+
+    def result(self, family: Family | None, where: str) -> StepResult:
+        counts = self._counts
+        values: dict[str, Any] = {**self._values, "replaced": counts["replaced"]}
+        values |= {"quarantined": counts["quarantined"]}
+        values |= {name: counts[name] for name in (*_TOLD, "compared") if counts[name]}
+        notes = [f"{counts['quarantined']} {where}"] if counts["quarantined"] else []
+        notes += self._notes
+        if family:
+            values |= {"children": dict(self._children), "not_arrays": family.not_arrays}
+            notes += family.notes(self._children)
+        return StepResult(counts["rows"], counts["bytes"], values, "; ".join(notes) or None)
 
 
-def _moment(stored: Any) -> datetime:
-    if stored is None:
-        return DEFAULT_START
-    moment: datetime = json_util.loads(json_util.dumps(stored), json_options=_AWARE)
-    return moment
-
-
-def _reached(start: Position, window: Window | None) -> Position:
-    if window is None:
-        return start
-    return start.merge(Position({"": {"$date": f"{window.end:%Y-%m-%dT%H:%M:%S.%f}Z"}}))
-
-
-def _result(delivered: Delivered, window: Window | None, family: Family | None, where: str) -> StepResult:
-    written = delivered.written
-    values: dict[str, Any] = {"replaced": written.replaced, "quarantined": delivered.quarantined}
-    if window:
-        values["window"] = str(window)
-    notes = [f"{delivered.quarantined} {where}"] if delivered.quarantined else []
-    notes += [delivered.note] if delivered.note else []
-    if family:
-        values |= {"children": family.rows, "not_arrays": family.not_arrays}
-        notes += family.notes
-    return StepResult(written.rows, written.bytes, values, "; ".join(notes) or None)
+#: Counts of a commit that are told where they are not zero.
+_TOLD = ("unchanged", "deleted", "older")

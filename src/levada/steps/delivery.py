@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from levada.batches import Batch, Rejected
-from levada.connectors.base import Mode, Sink, Table, Write, Writer, Written
+from levada.connectors.base import Changes, Mode, Sink, Table, Write, Writer, Written
 from levada.errors import Fatal, ScanLost
 from levada.positions import Position
 from levada.state import Positions, Quarantine, reconcile
@@ -33,6 +33,7 @@ class Target:
     window: Window | None = None
     checkpoints: str | None = None
     resume: bool = False
+    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Delivery:
             key=self._target.key,
             window=self._target.window,
             fence=self._context.fence(),
+            changes=self._target.changes,
             checkpoints=self._target.checkpoints,
             resume=self._target.resume,
         )

@@ -158,10 +158,9 @@ class Family:
         """Path -> values that are no arrays and stayed with the parent."""
         return dict(self._explosion.kept)
 
-    @property
-    def notes(self) -> list[str]:
-        """What is worth saying of it, for people."""
-        rows = [f"{count:,} rows of {path}" for path, count in self.rows.items()]
+    def notes(self, rows_of: Mapping[str, int]) -> list[str]:
+        """What is worth saying of it, for people; `rows_of` says how many rows each child got."""
+        rows = [f"{count:,} rows of {path}" for path, count in rows_of.items()]
         return rows + [
             f"{count:,} values of {path} are no arrays and stay" for path, count in self.not_arrays.items()
         ]

@@ -1,0 +1,238 @@
+"""The column that an increment moves along: what its values are, and what the source has of them.
+
+A cursor is a time (dates, timestamps, the time of an ObjectId in `_id`) or a number (integers, decimals; in
+MongoDB doubles too). Text is refused: which of two texts is the later one depends on who compares them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from bson import json_util
+from bson.decimal128 import Decimal128
+
+from levada.connectors.base import Connection, Query, Table
+from levada.connectors.sqltext import iso, literal, quoted
+from levada.errors import ConfigError
+from levada.positions import Position
+
+#: What a watermark can be.
+Value = datetime | int | float | Decimal
+
+_LOOK_ROWS = 50_000
+_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
+
+#: Types of BSON, arrays left out: an index answers each of them.
+_TYPES = (
+    *("double", "string", "object", "binData", "undefined", "objectId", "bool", "date", "null", "regex"),
+    *("dbPointer", "javascript", "symbol", "javascriptWithScope", "int", "timestamp", "long", "decimal"),
+    *("minKey", "maxKey"),
+)
+_NUMBERS = ("double", "int", "long", "decimal")
+
+
+def stored(value: Value) -> Any:
+    """A watermark as it stands in a position: JSON."""
+    if isinstance(value, datetime):
+        return {"$date": iso(value)}
+    return {"$numberDecimal": str(value)} if isinstance(value, Decimal) else value
+
+
+def restored(value: Any) -> Value | None:
+    """The watermark of a position."""
+    if value is None:
+        return None
+    found: Value = plain(json_util.loads(json.dumps(value), json_options=_AWARE))
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A number of BSON as one of Python."""
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    return int(value) if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A column of a source, and what an increment wants to know of it.
+
+    Args:
+        connection: of the source.
+        table: the source, its time column being the cursor.
+        query: the conditions of the copy.
+    """
+
+    connection: Connection
+    table: Table
+    query: Query
+
+    @property
+    def name(self) -> str:
+        return self.table.time or ""
+
+    @property
+    def mongodb(self) -> bool:
+        return self.connection.kind == "mongodb"
+
+    def kind(self) -> Literal["time", "number"] | None:
+        """What its values are; None where there is none yet.
+
+        Raises:
+            ConfigError: they are neither times nor numbers.
+        """
+        return self._kind_in_mongodb() if self.mongodb else self._kind_by_column()
+
+    def _kind_in_mongodb(self) -> Literal["time", "number"] | None:
+        if self._any({self.name: {"$type": self._time_type}}):
+            return "time"
+        if self._any({self.name: {"$type": list(_NUMBERS)}}):
+            return "number"
+        if self._any({self.name: {"$ne": None}}):
+            raise self._refused("neither dates nor numbers")
+        return None
+
+    @property
+    def _time_type(self) -> str:
+        return "objectId" if self.name == "_id" else "date"
+
+    def _any(self, condition: Mapping[str, Any]) -> bool:
+        query = Query(("_id",), filter=condition, batch_rows=1)
+        batches = self.connection.source(self.table, query).read(None, None)
+        return any(len(batch.data) for batch in batches)
+
+    def _kind_by_column(self) -> Literal["time", "number"] | None:
+        query = Query((self.name,), f"{self.sql} IS NOT NULL", batch_rows=1_000)
+        for batch in self.connection.source(self.table, query).read(None, None):
+            kind = batch.data.schema.types[0]
+            if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+                return "time"
+            if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+                return "number"
+            raise self._refused(str(kind))
+        return None
+
+    def _refused(self, found: str) -> ConfigError:
+        return ConfigError(
+            f"{self.name!r} can't say what is new: it holds {found}",
+            where=str(self.table),
+            hint="name a column of times, integers or decimals",
+        )
+
+    @property
+    def sql(self) -> str:
+        """Its name in a SQL condition."""
+        parts = self.name.split(".") if self.mongodb else [self.name]
+        return ".".join(map(quoted, parts))
+
+    def without(self, kind: Literal["time", "number"]) -> Query:
+        """The rows of the copy that have no cursor: null, missing, or (MongoDB) of another type."""
+        if not self.mongodb:
+            return self.narrowed(f"{self.sql} IS NULL")
+        mine = (self._time_type,) if kind == "time" else _NUMBERS
+        others = [name for name in _TYPES if name not in (*mine, "null")]
+        nothing: list[Mapping[str, Any]] = [{self.name: None}, {self.name: []}]
+        found: dict[str, Any] = {"$or": [*nothing, {self.name: {"$type": others}}]}
+        found = {"$and": [found, {self.name: {"$not": {"$type": list(mine)}}}]}
+        if kind == "number":
+            found = {"$or": [found, {self.name: float("nan")}]}
+        return self.filtered(found)
+
+    def filtered(self, condition: Mapping[str, Any]) -> Query:
+        """The rows of the copy for which this filter holds as well (MongoDB)."""
+        own = self.query.filter
+        return replace(self.query, filter={"$and": [dict(own), dict(condition)]} if own else condition)
+
+    def narrowed(self, condition: str) -> Query:
+        """The rows of the copy for which this holds as well."""
+        where = f"({self.query.where}\n) AND {condition}" if self.query.where else condition
+        return replace(self.query, where=where)
+
+    def beyond(self, low: Value | None, high: Value | None) -> tuple[Query, Position | None]:
+        """How to read the rows with numbers in `(low, high]`; None is no end.
+
+        A position is what stored tables skip files by; MongoDB would sort for it.
+        """
+        after = None if self.mongodb or low is None else Position({"": stored(low)})
+        parts = [f"{self.sql} > {_sql(low)}"] if low is not None and after is None else []
+        parts += [f"{self.sql} <= {_sql(high)}"] if high is not None else []
+        if parts or after is not None:
+            return (self.narrowed(" AND ".join(parts)) if parts else self.query), after
+        if self.mongodb:
+            return self.filtered({self.name: {"$gte": float("-inf")}}), None
+        return self.narrowed(f"{self.sql} IS NOT NULL"), None
+
+    def older(self, start: Value) -> Query:
+        """The rows before the first window."""
+        edge = f"TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}'" if isinstance(start, datetime) else _sql(start)
+        sign = "<" if isinstance(start, datetime) else "<="
+        return self.narrowed(f"{self.sql} {sign} {edge}")
+
+    def values(self, query: Query, window: Any, after: Position | None) -> Iterator[pa.Array]:
+        """The cursors of rows: timestamps, dates, numbers, or ids of MongoDB as text."""
+        query = replace(query, columns=(self.name,), pipeline=(), batch_rows=_LOOK_ROWS)
+        for batch in self.connection.source(self.table, query).read(window, after):
+            if batch.data.num_columns:
+                yield self._column(batch.data)
+
+    def _column(self, data: pa.RecordBatch) -> pa.Array:
+        column = data.column(0)
+        for member in self.name.split(".")[1:] if self.mongodb else ():
+            if not pa.types.is_struct(column.type) or column.type.get_field_index(member) < 0:
+                return pa.nulls(len(data))
+            column = pc.struct_field(column, [member])
+        return column
+
+    def count(self, query: Query) -> int:
+        """How many rows there are, by reading the cursor alone."""
+        return sum(len(values) for values in self.values(query, None, None))
+
+
+def seconds(values: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Seconds since 1970 of a column of times or ObjectIds, rounded down; None for anything else."""
+    values = values.drop_null()
+    if pa.types.is_date(values.type):
+        values = values.cast(pa.timestamp("s"))
+    if pa.types.is_timestamp(values.type):
+        units = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[values.type.unit]
+        return np.asarray(values.cast(pa.int64())) // units
+    if pa.types.is_string(values.type) and pc.all(pc.equal(pc.utf8_length(values), 24)).as_py() is not False:
+        return np.fromiter((int(one[:8], 16) for one in values.to_pylist()), np.int64)
+    return None
+
+
+def tops(values: pa.Array, step: int | None) -> dict[Any, Any]:
+    """The highest number in each step of the line.
+
+    Args:
+        values: numbers, or canonical Extended JSON of them where a collection mixes their types.
+        step: its length; None is one for all.
+
+    Returns:
+        Number of the step, counted from zero -> its highest value.
+    """
+    values = values.drop_null()
+    if pa.types.is_integer(values.type) and len(values):
+        found = np.asarray(values)
+        places, of = np.unique(found // step if step else np.zeros_like(found), return_inverse=True)
+        highest = np.full(len(places), np.iinfo(found.dtype).min, found.dtype)
+        np.maximum.at(highest, of, found)
+        return dict(zip(places.tolist(), highest.tolist(), strict=True))
+    known: dict[Any, Any] = {}
+    for value in values.to_pylist():
+        number = plain(json_util.loads(value)) if isinstance(value, str) else value
+        place = number // step if step else 0
+        known[place] = max(number, known.get(place, number))
+    return known
+
+
+def _sql(value: Value) -> str:
+    return str(value) if isinstance(value, Decimal) else literal(value)
