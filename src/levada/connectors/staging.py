@@ -17,6 +17,18 @@ import pyarrow.compute as pc
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Changes, Mode, Write
+from levada.connectors.folding import (
+    OPERATION,
+    PLACE,
+    VERSION,
+    Folded,
+    Numbers,
+    check_changes,
+    check_version,
+    codes,
+    fold,
+    shape_of,
+)
 from levada.connectors.reading import OFFLINE
 from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Convert, Spool
@@ -28,27 +40,22 @@ from levada.types.names import TARGETS, Names, Renaming, agree, stored_name
 
 OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
 _TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
-_PLACE = "_levada_place"
-_MANY = 1000
+_NOTHING = Folded(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def check_write(write: Write) -> None:
     """Refuse a write that can't be done in its mode.
 
     Raises:
-        ConfigError: an upsert without key, a window's replacement without window or time column.
+        ConfigError: an upsert without key, a window's replacement without window or time column, changes
+            that columns can't take.
     """
     where = str(write.table)
     if write.mode is Mode.UPSERT and not key_of(write):
         raise ConfigError(
             "mode upsert needs a key", where=where, hint="set `key:` of the step or the table, or --key"
         )
-    if write.changes != Changes():
-        raise ConfigError(
-            "this sink replaces rows whole: it knows no operation, version, merge or on_null yet",
-            where=where,
-            hint="leave them out",
-        )
+    check_changes(write)
     if write.mode is Mode.REPLACE_WINDOW and write.window is None:
         raise ConfigError(
             "mode replace_window needs a window", where=where, hint="give the pipeline a window, or --window"
@@ -65,7 +72,7 @@ def key_of(write: Write) -> tuple[str, ...]:
 
 
 def named(write: Write, schema: pa.Schema) -> Write:
-    """The write with key, time and partitions as a schema names them, by the original names or those given.
+    """The write with its columns as a schema names them, by the original names or those given.
 
     Raises:
         ConfigError: a name can mean two columns.
@@ -79,9 +86,14 @@ def named(write: Write, schema: pa.Schema) -> Write:
             time=None if table.time is None else stored_name(schema, table.time),
             partition_by=tuple(_partition(schema, part) for part in table.partition_by),
         )
+        changes = replace(
+            write.changes,
+            operation=write.changes.operation and stored_name(schema, write.changes.operation),
+            version=write.changes.version and stored_name(schema, write.changes.version),
+        )
     except ConfigError as error:
         raise error.located(str(table)) from error
-    return replace(write, key=key, table=other)
+    return replace(write, key=key, table=other, changes=changes)
 
 
 def _partition(schema: pa.Schema, part: str) -> str:
@@ -156,6 +168,10 @@ class Staging:
         self.rejected: list[Rejected] = []
         self.held: Held = Spool(folder) if held is None else held
         self._keep: np.ndarray | None = None
+        self._folded: Folded | None = None
+        self._codes: list[np.ndarray] = []
+        self._shapes: list[tuple[int, int]] = []
+        self._columns: dict[tuple[str, ...], int] = {}
         self._target, self._known = target, known
         self._renaming: Renaming | None = None
         self._named: tuple[pa.Schema, Write] | None = None
@@ -171,7 +187,7 @@ class Staging:
 
     @property
     def rows(self) -> int:
-        """Rows to store; settled by `last_of_each_key`."""
+        """Rows to store; those that count after `settle`."""
         return self.held.rows if self._keep is None else len(self._keep)
 
     def add(self, batch: Batch) -> None:
@@ -181,14 +197,29 @@ class Staging:
             ConfigError: a column the mode needs is missing, or a name appears twice.
         """
         data = self._mapped(_untagged(batch.data))
-        self.held.add(self._screened(data) if data.num_rows else data)
+        data = self._screened(data) if data.num_rows else data
+        self.held.add(data if self.write.changes == Changes() else self._noted(data))
 
     def _screened(self, data: pa.RecordBatch) -> pa.RecordBatch:
         write = self._write_of(data.schema)
         data = self._reject(data, dict(unstorable_rows(data)))
         for column in key_of(write) if write.mode is Mode.UPSERT else ():
             data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
+        if write.changes.operation:
+            found = codes(self._column(data, write.changes.operation))
+            data = self._reject_where(data, pa.array(found < 0), f"{write.changes.operation} is no operation")
         return self._reject(data, outside_window(data, write))
+
+    def _noted(self, data: pa.RecordBatch) -> pa.RecordBatch:
+        """Note what the rows are to do; without the column that says it, which is not stored."""
+        changes = self._write_of(data.schema).changes
+        if changes.operation and data.num_rows:
+            self._codes.append(codes(data.column(changes.operation)))
+        if changes.operation in data.schema.names:
+            data = data.drop_columns([changes.operation])
+        if changes.merge != "replace" and changes.on_null == "write":
+            self._shapes.append((len(data), shape_of(data.schema.names, self._columns)))
+        return data
 
     def _mapped(self, data: pa.RecordBatch) -> pa.RecordBatch:
         """Rows by the names that the target takes."""
@@ -209,14 +240,81 @@ class Staging:
 
     def batches(self, schema: pa.Schema, convert: Convert = cast) -> Iterator[pa.RecordBatch]:
         """The rows to store, brought into `schema`, in the order they came."""
+        for batch, _, _ in self._kept(schema, convert):
+            yield batch
+
+    def changes(
+        self, schema: pa.Schema, convert: Convert = cast
+    ) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
+        """The rows to store, and of each what it does: the columns of `levada.connectors.folding.TAKEN`."""
+        folded = self.folded
+        for batch, low, high in self._kept(schema, convert):
+            yield batch, folded.taken(low, high)
+
+    @property
+    def folded(self) -> Folded:
+        """What `fold` has found."""
+        assert self._folded is not None, "not folded yet"
+        return self._folded
+
+    def _kept(self, schema: pa.Schema, convert: Convert) -> Iterator[tuple[pa.RecordBatch, int, int]]:
+        """Batches of rows to store, and the places of their rows among all that are kept."""
         first = 0
         for batch in self.held.batches(schema, convert):
             if self._keep is None:
-                yield batch
-                continue
-            low, high = np.searchsorted(self._keep, [first, first + len(batch)])
-            yield batch.take(pa.array(self._keep[low:high] - first))
+                yield batch, first, first + len(batch)
+            else:
+                low, high = np.searchsorted(self._keep, [first, first + len(batch)])
+                yield batch.take(pa.array(self._keep[low:high] - first)), int(low), int(high)
             first += len(batch)
+
+    def fold(self, memory_limit: str = "512MB") -> Folded:
+        """Of several changes of a key keep as few as do the same (see `levada.connectors.folding`).
+
+        Raises:
+            ConfigError: the version's values can't be compared.
+        """
+        if self._folded is None:
+            self._folded = self._fold(memory_limit) if self.schema and self.rows else _NOTHING
+            self._keep = self._folded.places
+        return self._folded
+
+    def _fold(self, memory_limit: str) -> Folded:
+        assert self.schema is not None
+        write = named(self.write, self.schema)
+        extra = []
+        if write.changes.operation:
+            extra.append(pa.field(OPERATION, pa.int8()))
+        if write.changes.version:
+            version = self._field(write.changes.version)
+            check_version(version, str(write.table))
+            extra.append(pa.field(VERSION, stored_type(version.type)))
+        places, operations, rounds = fold(
+            self._numbered(key_of(write), extra, write.changes.version), write.changes, memory_limit
+        )
+        return Folded(places, operations, rounds, self._shapes_at(places), tuple(self._columns) or ((),))
+
+    def _shapes_at(self, places: Numbers) -> Numbers:
+        if len(self._columns) < 2:
+            return np.zeros(len(places), np.int64)
+        ends = np.cumsum([rows for rows, _ in self._shapes])
+        numbers = np.array([number for _, number in self._shapes], np.int64)
+        return numbers[np.searchsorted(ends, places, side="right")]
+
+    def _field(self, name: str) -> pa.Field:
+        assert self.schema is not None
+        if name not in self.schema.names:
+            raise ConfigError(
+                f"the rows have no column {name!r}", where=str(self.write.table), hint="read that column too"
+            )
+        return self.schema.field(name)
+
+    def settle(self) -> None:
+        """Bring an upsert's rows down to those that count."""
+        if self.write.changes == Changes():
+            self.last_of_each_key()
+        else:
+            self.fold()
 
     def last_of_each_key(self, memory_limit: str = "512MB") -> None:
         """Of rows with the same key keep the last one, by the order they came in."""
@@ -229,7 +327,7 @@ class Staging:
         with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:
             connection.register("keys", self._numbered(key))
             found = connection.sql(
-                f"SELECT max({_PLACE}) AS place FROM keys GROUP BY {names} ORDER BY place"  # noqa: S608
+                f"SELECT max({PLACE}) AS place FROM keys GROUP BY {names} ORDER BY place"  # noqa: S608
             ).to_arrow_table()
         if found.num_rows < self.rows:
             self._keep = found["place"].to_numpy()
@@ -237,20 +335,31 @@ class Staging:
     def close(self) -> None:
         self.held.close()
 
-    def _numbered(self, key: Sequence[str]) -> pa.RecordBatchReader:
-        """The keys in their stored types, under short names, with each row's place."""
+    def _numbered(
+        self, key: Sequence[str], extra: Sequence[pa.Field] = (), version: str | None = None
+    ) -> pa.RecordBatchReader:
+        """The keys in their stored types, under short names, with each row's place and what else is asked."""
         schema = self.schema
         assert schema is not None
         types = [stored_type(schema.field(column).type) for column in key]
-        numbered = pa.schema([*((f"k{i}", kind) for i, kind in enumerate(types)), (_PLACE, pa.int64())])
+        keys = [pa.field(f"k{i}", kind) for i, kind in enumerate(types)]
+        numbered = pa.schema([*keys, (PLACE, pa.int64()), *extra])
+        operations = np.concatenate(self._codes) if self._codes else np.empty(0, np.int8)
 
         def generate() -> Iterator[pa.RecordBatch]:
             first = 0
             for batch in self.held.batches(schema):
-                columns = [batch.column(name).cast(kind) for name, kind in zip(key, types, strict=True)]
-                place = pa.array(np.arange(first, first + len(batch), dtype=np.int64))
-                yield pa.RecordBatch.from_arrays([*columns, place], schema=numbered)
-                first += len(batch)
+                last = first + len(batch)
+                found = {
+                    name: batch.column(column).cast(kind)
+                    for name, column, kind in zip(numbered.names, key, types, strict=False)
+                }
+                found[PLACE] = pa.array(np.arange(first, last, dtype=np.int64))
+                found[OPERATION] = pa.array(operations[first:last])
+                if version:
+                    found[VERSION] = batch.column(version).cast(numbered.field(VERSION).type)
+                yield pa.RecordBatch.from_arrays([found[name] for name in numbered.names], schema=numbered)
+                first = last
 
         return pa.RecordBatchReader.from_batches(numbered, generate())
 

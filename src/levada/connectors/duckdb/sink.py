@@ -5,23 +5,28 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch, Rejected
-from levada.connectors.base import Mode, Write, Written
+from levada.connectors.base import Changes, Mode, Write, Written
 from levada.connectors.duckdb.catalog import Catalog, Stored
 from levada.connectors.duckdb.columns import Columns, plan
 from levada.connectors.duckdb.database import Database, run, translate, translated
+from levada.connectors.folding import TAKEN
+from levada.connectors.keyed import Keyed, merge
+from levada.connectors.rounds import Applied, apply
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, check_write, encoded, key_of, replaced, tags
 from levada.errors import ConfigError, LevadaError, Retriable
 from levada.positions import Position
 from levada.types.layout import HIDDEN_PREFIX
 
-_ROWS = "_levada_rows"
+_ROWS, _CHANGES = "_levada_rows", "_levada_changes"
 _ATTEMPTS = 10
 
 
@@ -93,7 +98,7 @@ class DuckdbWriter:
         """
         try:
             if self._write.mode is Mode.UPSERT:
-                self._staging.last_of_each_key()
+                self._staging.settle()
             return self._until_alone(position)
         finally:
             self._staging.close()
@@ -122,16 +127,23 @@ class DuckdbWriter:
             catalog = Catalog(cursor, self._database.settings.schema_name)
             catalog.create()
             catalog.advance(self._write, position)
-            gone = self._store(cursor, catalog)
+            gone, done = self._store(cursor, catalog)
             cursor.commit()
         except BaseException:
             _roll_back(cursor)
             raise
         staging = self._staging
-        return Written(staging.rows, gone, staging.bytes, tuple(staging.rejected))
+        return Written(
+            done.rows,
+            gone,
+            staging.bytes,
+            tuple(staging.rejected),
+            deleted=done.deleted,
+            older=done.older or 0,
+        )
 
-    def _store(self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog) -> int:
-        """Change the table; returns how many rows gave way."""
+    def _store(self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog) -> tuple[int, Applied]:
+        """Change the table; returns how many rows gave way, and what became of the new ones."""
         target = self._write.table.name
         before = catalog.table(target)
         columns = plan(self._write, self._staging.schema, before)
@@ -139,9 +151,12 @@ class DuckdbWriter:
         gone = self._make_room(cursor, name, before, columns)
         columns.apply(cursor, name, before)
         catalog.note(target, columns.logical)
-        if self._staging.rows:
-            self._insert(cursor, name, before, columns)
-        return gone
+        if not self._staging.rows:
+            return gone, Applied()
+        if self._write.changes != Changes():
+            return gone, self._change(cursor, name, columns)
+        self._insert(cursor, name, before, columns)
+        return gone, Applied(self._staging.rows)
 
     def _make_room(
         self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored | None, columns: Columns
@@ -158,15 +173,33 @@ class DuckdbWriter:
     def _insert(
         self, cursor: duckdb.DuckDBPyConnection, name: str, before: Stored | None, columns: Columns
     ) -> None:
-        rows = _Rows(self._staging, columns)
-        cursor.register(_ROWS, pa.RecordBatchReader.from_batches(columns.stored, rows.batches()))
-        names = [quoted(column) for column in columns.stored.names]
-        try:
+        names = columns.stored.names
+        with self._registered(cursor, columns):
             if self._write.mode is Mode.UPSERT and before is not None:
-                run(cursor, _merge(name, names, [quoted(column) for column in key_of(columns.write)]))
+                run(cursor, merge(name, _ROWS, Keyed(key_of(columns.write), names, Changes())))
             else:
-                listed = ", ".join(names)
+                listed = ", ".join(map(quoted, names))
                 run(cursor, f"INSERT INTO {name} ({listed}) SELECT {listed} FROM {_ROWS}")  # noqa: S608
+
+    def _change(self, cursor: duckdb.DuckDBPyConnection, name: str, columns: Columns) -> Applied:
+        """Apply changes that depend on what is stored."""
+        folded, write = self._staging.folded, columns.write
+        fields = Keyed(key_of(write), columns.stored.names, write.changes)
+        with self._registered(cursor, columns):
+            if folded.single and not write.changes.version:
+                return apply(cursor, name, _ROWS, folded, lambda given: replace(fields, given=given))
+            run(cursor, f"CREATE TEMP TABLE {_CHANGES} AS FROM {_ROWS}")
+        done = apply(cursor, name, _CHANGES, folded, lambda given: replace(fields, given=given))
+        run(cursor, f"DROP TABLE {_CHANGES}")
+        return done
+
+    @contextmanager
+    def _registered(self, cursor: duckdb.DuckDBPyConnection, columns: Columns) -> Iterator[None]:
+        """Let SQL read the new rows, once."""
+        rows = _Rows(self._staging, columns)
+        cursor.register(_ROWS, pa.RecordBatchReader.from_batches(rows.schema, rows.batches()))
+        try:
+            yield
         except duckdb.Error as error:
             if rows.error:
                 raise rows.error from error
@@ -180,28 +213,25 @@ class _Rows:
     def __init__(self, staging: Staging, columns: Columns) -> None:
         self._staging = staging
         self._columns = columns
+        self._changes = staging.write.changes != Changes()
+        self.schema = pa.schema([*columns.stored, *(TAKEN if self._changes else ())])
         self.error: LevadaError | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         values = tags(self._staging.write)
         try:
-            for batch in self._staging.batches(self._columns.logical):
+            for batch, taken in self._taken():
                 hidden = {name: pa.repeat(value, len(batch)) for name, value in values.items()}
-                yield encoded(batch, self._columns.stored, hidden)
+                yield encoded(batch, self.schema, hidden | taken)
         except LevadaError as error:
             self.error = error
             raise
 
-
-def _merge(table: str, names: list[str], key: list[str]) -> str:
-    match = " AND ".join(f"t.{name} = s.{name}" for name in key)
-    changes = ", ".join(f"{name} = s.{name}" for name in names if name not in key)
-    update = f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else ""
-    values = ", ".join(f"s.{name}" for name in names)
-    return (
-        f"MERGE INTO {table} AS t USING {_ROWS} AS s ON {match} {update}"  # noqa: S608
-        f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({values})"
-    )
+    def _taken(self) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
+        if self._changes:
+            yield from self._staging.changes(self._columns.logical)
+        else:
+            yield from ((batch, {}) for batch in self._staging.batches(self._columns.logical))
 
 
 def _conflict(error: duckdb.Error) -> bool:
