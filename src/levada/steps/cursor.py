@@ -83,12 +83,19 @@ class Cursor:
     def mongodb(self) -> bool:
         return self.connection.kind == "mongodb"
 
+    @property
+    def metered(self) -> bool:
+        """Whether reads cost requests to an API, so that nothing is read only to be counted."""
+        return bool(getattr(self.connection, "metered", False))
+
     def kind(self) -> Literal["time", "number"] | None:
         """What its values are; None where there is none yet.
 
         Raises:
             ConfigError: they are neither times nor numbers.
         """
+        if self.metered:
+            return "time"
         return self._kind_in_mongodb() if self.mongodb else self._kind_by_column()
 
     def _kind_in_mongodb(self) -> Literal["time", "number"] | None:
@@ -192,8 +199,8 @@ class Cursor:
         return column
 
     def count(self, query: Query) -> int:
-        """How many rows there are, by reading the cursor alone."""
-        return sum(len(values) for values in self.values(query, None, None))
+        """How many rows there are, by reading the cursor alone; 0 where reads are metered."""
+        return 0 if self.metered else sum(len(values) for values in self.values(query, None, None))
 
 
 def seconds(values: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]] | None:

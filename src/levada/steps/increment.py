@@ -305,6 +305,8 @@ class Increment:
         step = self._settings.step
         if not isinstance(step, timedelta) or now - last <= step:
             return [now]
+        if self._cursor.metered:
+            return cuts(last, now, step, set(range(-(-(now - last) // step))))
         busy: set[int] = set()
         for values in self._cursor.values(self._cursor.query, Window(last, now), None):
             moments = seconds(values)

@@ -1,0 +1,99 @@
+"""A REST API, as a source."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from levada.config import nearest
+from levada.connectors.base import Finding, Query, Table
+from levada.connectors.rest.client import Client, need_dlt
+from levada.connectors.rest.settings import Resource, RestSettings
+from levada.connectors.rest.source import RestSource
+from levada.connectors.rest.transport import Clock
+from levada.errors import ConfigError, LevadaError
+
+
+class RestConnection:
+    """A connection of `type: rest`.
+
+    Args:
+        name: in the project file.
+        settings: checked.
+        root: the project's folder; nothing is kept there.
+        clock: time, and waiting for it.
+    """
+
+    kind = "rest"
+    settings_model = RestSettings
+    #: Reads are requests that someone counts: nothing is read only to be counted.
+    metered = True
+
+    def __init__(self, name: str, settings: RestSettings, root: Path, clock: Clock | None = None) -> None:  # noqa: ARG002
+        self.name = name
+        self.settings = settings
+        self._client = Client(name, settings, clock or Clock())
+
+    def describe(self) -> str:
+        """The API's URL."""
+        return self.settings.base_url
+
+    def source(self, table: Table, query: Query) -> RestSource:
+        """What reads a resource.
+
+        Raises:
+            ConfigError: there is no such resource.
+        """
+        return RestSource(self._client, table, self._resource(table.name), query)
+
+    def sink(self, table: Table) -> NoReturn:
+        """There is none.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "a connection of type rest can only be read from",
+            where=str(table),
+            hint="write into a table of another connection; a `python` step can call an API",
+        )
+
+    def tables(self) -> list[str]:
+        """Names of the resources."""
+        return sorted(self.settings.resources)
+
+    def exists(self, table: Table) -> bool:
+        """Whether the settings name such a resource; the server is not asked."""
+        return table.name in self.settings.resources
+
+    def diagnose(self) -> list[Finding]:
+        """Version, and whether the first page of each resource can be read; never raises."""
+        try:
+            need_dlt()
+        except LevadaError as error:
+            return [Finding(False, f"{self.name}: {error.what}", error.hint)]
+        findings = [Finding(True, f"{self.name}: dlt {version('dlt')}, {self.describe()}")]
+        findings += [self._tried(name, resource) for name, resource in self.settings.resources.items()]
+        return [*findings, Finding(True, "rights needed: read each resource")]
+
+    def close(self) -> None:
+        """Forget the secrets; no connection stays open between reads."""
+        self._client.close()
+
+    def _resource(self, name: str) -> Resource:
+        resources = self.settings.resources
+        if name not in resources:
+            raise ConfigError(
+                f"there is no resource {name!r}",
+                where=f"{self.name}.{name}",
+                hint=nearest(name, list(resources)) or "add it under `resources:` of the connection",
+            )
+        return resources[name]
+
+    def _tried(self, name: str, resource: Resource) -> Finding:
+        try:
+            page = next(self._client.pages(resource, {}, {}, f"{self.name}.{name}"), None)
+        except LevadaError as error:
+            return Finding(False, f"{name}: {error.what}", error.hint)
+        return Finding(True, f"{name}: {len(page.rows) if page else 0} rows on the first page")

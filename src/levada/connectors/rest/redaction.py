@@ -1,0 +1,53 @@
+"""Secrets out of texts: of errors, and of what the HTTP library logs."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from urllib.parse import quote, quote_plus, urlsplit
+
+_SHOWN = "***"
+_LOGGERS = ("urllib3.connectionpool", "requests", "requests_oauthlib")
+
+
+class Redaction(logging.Filter):
+    """Replaces known secrets, in every form they are sent in.
+
+    Args:
+        secrets: the texts that must not be seen.
+    """
+
+    def __init__(self, secrets: list[str]) -> None:
+        super().__init__()
+        self._forms: set[str] = set()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Know one more: a token that was given out."""
+        coded = base64.b64encode(secret.encode()).decode()
+        self._forms |= {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), coded}
+
+    def of(self, text: str) -> str:
+        for form in sorted(self._forms, key=len, reverse=True):
+            text = text.replace(form, _SHOWN)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Masks a record of the HTTP library, which logs whole URLs."""
+        record.msg, record.args = self.of(record.getMessage()), ()
+        return True
+
+    def watch(self) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def rest(self) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+
+def without_query(url: str | None) -> str:
+    """A URL for people: parameters may hold keys and cursors."""
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
