@@ -3,6 +3,7 @@
 from levada.config.durations import Duration, format_duration, parse_duration
 from levada.config.load import load, starter
 from levada.config.model import (
+    Columns,
     ConnectionSpec,
     NotifySpec,
     PipelineSpec,
@@ -20,6 +21,7 @@ from levada.config.secrets import Secrets
 from levada.config.validate import validate_settings
 
 __all__ = [
+    "Columns",
     "ConnectionSpec",
     "Duration",
     "NotifySpec",

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field, field_validator
 
 from levada.batches import Batch, Rejected
+from levada.config import Columns
 from levada.connectors.base import Mode, Query
 from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
@@ -37,7 +38,7 @@ class SqlSettings(StepSettings):
     query: str
     to: str
     mode: Mode = Mode.REPLACE
-    key: tuple[str, ...] = ()
+    key: Columns = ()
     types: Mapping[str, str] = Field(default_factory=dict)
     memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B|%)$")
 
