@@ -217,6 +217,8 @@ class Project:
 
     def copy(self, source: str, target: str, **options: Any) -> adhoc.Copied:
         """Copy one table to another, once (see `levada.steps.adhoc.copy`)."""
+        if options.get("since"):
+            options = {"store": self.store, "now": self._clock(), **options}
         return adhoc.copy(self.tables, source, target, **options)
 
     def read(self, address: str, **options: Any) -> pa.RecordBatchReader:

@@ -1,4 +1,7 @@
-"""Copies and reads outside of a pipeline: no run, no lease, no position; a repeated one does it all again."""
+"""Copies and reads outside of a pipeline: no run, no lease, no position; a repeated one does it all again.
+
+A copy with `since` is the exception: it goes on where the last one was, by a project's state, under a lease.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,22 @@ from pydantic import ValidationError
 
 from levada.batches import Batch
 from levada.connectors.addresses import Addresses
-from levada.connectors.base import Estimate, Mode, Query, Table
+from levada.connectors.base import Estimate, Fence, Mode, Query, Table
 from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, Retriable, Skippable
 from levada.observe import Timings
+from levada.state import Holder, Lease, Store, new_run_id
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
+from levada.steps.increment import refuse_without_state
 from levada.types import cast
 from levada.windows import Window
 
 _ANEW = "from the beginning: an upsert keeps no checkpoints"
+_STOPPED = "nothing of it is in the table; a copy from MongoDB to a lake goes on with --resume"
+_STOPPED_STEPS = "the steps that were committed stay; run it again, and it goes on behind them"
+_SAID = ("replaced", "quarantined")
+_LEASE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Copied:
         note: what is worth saying of it.
         reasons: why the first records were rejected.
         timings: seconds by what was done; threads work at once, so their sum can exceed `seconds`.
+        values: what else was counted, where there is something: window, steps, deleted, unchanged, children.
     """
 
     rows: int
@@ -49,6 +59,7 @@ class Copied:
     note: str | None = None
     reasons: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Overlay:
@@ -68,6 +79,7 @@ def copy(
     source: str,
     target: str,
     *,
+    store: Store | None = None,
     window: Window | None = None,
     time_column: str | None = None,
     resume: bool = False,
@@ -75,6 +87,7 @@ def copy(
     profile: bool = False,
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = no_progress,
+    now: datetime | None = None,
     **options: Any,
 ) -> Copied:
     """Copy one table to another, once.
@@ -82,44 +95,85 @@ def copy(
     Args:
         tables: finds both addresses.
         source, target: `connection.table`, or URLs.
+        store: where a copy with `since` remembers how far it has come.
         window: only rows of this window, by the source's time column or `time_column`.
         resume: go on from what a killed copy of the same left (from MongoDB to a lake).
         expected: told how much there is to read.
         profile: ask the source's server, too, where the time went.
-        stop: set it to stop; what was written so far is given up.
+        stop: set it to stop; what has not been committed is given up.
         progress: told rows and bytes as they move.
-        options: mode, key, columns, where, filter, lanes, consistent and what else a `copy` step takes
+        now: the time, UTC; default: of the clock.
+        options: mode, key, columns, where, filter, lanes, consistent, since and what else a `copy` step takes
             (see `levada.steps.copy.CopySettings`).
 
     Raises:
         ConfigError: an option is unknown or wrong.
+        LeaseHeld: the same job with `since` is running.
     """
-    settings = _settings({**options, "from": source, "to": target, "window": window is not None})
-    context = StepContext(
-        tables=Overlay(tables, time_column),
+    overlay = Overlay(tables, time_column)
+    settings = settings_of(overlay, {**options, "from": source, "to": target, "window": window is not None})
+    context = context_of(overlay, settings, window, now)
+    context = replace(context, stop=stop or context.stop, progress=progress)
+    started = time.monotonic()
+    try:
+        with (
+            _server_asked(tables, source, context.timings) if profile else nullcontext(),
+            _remembering(context, settings, store) as remembering,
+        ):
+            result = CopyStep(settings, Attended(resume, expected)).run(remembering)
+    except Retriable as error:
+        if context.stop.is_set():
+            error.hint = _STOPPED_STEPS if settings.since else _STOPPED
+        raise
+    anew = resume and settings.mode is Mode.UPSERT
+    note = "; ".join(filter(None, (result.note, _ANEW if anew else None))) or None
+    return Copied(
+        rows=result.rows,
+        bytes=result.bytes,
+        rejected=int(result.values["quarantined"]),
+        seconds=time.monotonic() - started,
+        note=note,
+        reasons=tuple(one.reason for one in context.set_aside),
+        timings=context.timings.seconds,
+        values={name: value for name, value in result.values.items() if name not in _SAID},
+    )
+
+
+@contextmanager
+def _remembering(context: StepContext, settings: CopySettings, store: Store | None) -> Iterator[StepContext]:
+    """The context with state and a lease, where the copy goes on from the last one."""
+    if not settings.since:
+        yield context
+        return
+    if store is None:
+        raise refuse_without_state(settings.since)
+    run = new_run_id(context.now)
+    lease = Lease(store, f"copy:{settings.job}", Holder.here(run), _LEASE_SECONDS).acquire()
+
+    def fence() -> Fence:
+        return Fence(lease.epoch, lease.valid_until, lambda: lease.valid_until)
+
+    try:
+        yield replace(context, store=store, run=run, fence=fence)
+    finally:
+        lease.release()
+
+
+def context_of(
+    tables: Overlay, settings: CopySettings, window: Window | None, now: datetime | None
+) -> StepContext:
+    """The surroundings of a copy outside of a pipeline."""
+    named = settings.job if settings.since and settings.job != _job(tables, settings) else None
+    return StepContext(
+        tables=tables,
         store=None,
         pipeline="copy",
-        step=_owner(tables, settings),
+        step=named or _owner(tables, settings),
         run="copy",
         root=Path.cwd(),
         window=window,
-        now=datetime.now(UTC),
-        stop=stop or threading.Event(),
-        progress=progress,
+        now=now or datetime.now(UTC),
     )
-    started = time.monotonic()
-    try:
-        with _server_asked(tables, source, context.timings) if profile else nullcontext():
-            result = CopyStep(settings, Attended(resume, expected)).run(context)
-    except Retriable as error:
-        if context.stop.is_set():
-            error.hint = "nothing of it is in the table; a copy from MongoDB to a lake goes on with --resume"
-        raise
-    rejected, seconds = int(result.values["quarantined"]), time.monotonic() - started
-    anew = resume and settings.mode is Mode.UPSERT
-    note = "; ".join(filter(None, (result.note, _ANEW if anew else None))) or None
-    reasons = tuple(one.reason for one in context.set_aside)
-    return Copied(result.rows, result.bytes, rejected, seconds, note, reasons, context.timings.seconds)
 
 
 @contextmanager
@@ -132,22 +186,54 @@ def _server_asked(tables: Addresses, source: str, timings: Timings) -> Iterator[
         timings.add("server", connection.reading_seconds() - before)
 
 
-def _settings(options: Mapping[str, Any]) -> CopySettings:
+def settings_of(tables: Overlay, options: Mapping[str, Any]) -> CopySettings:
+    """The settings of a copy; one with `since` gets a job, and upserts by the key that is known.
+
+    Raises:
+        ConfigError: an option is unknown or wrong.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("since") and "mode" not in given:
+        given |= {"mode": Mode.UPSERT, "key": _key(tables, given)}
+    settings = _settings(given)
+    if settings.since and settings.job is None:
+        settings = settings.model_copy(update={"job": _job(tables, settings)})
+    return settings
+
+
+def _settings(given: Mapping[str, Any]) -> CopySettings:
     try:
-        return CopySettings.model_validate(
-            {name: value for name, value in options.items() if value is not None}
-        )
+        return CopySettings.model_validate(given)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         option, problem = ".".join(map(str, wrong["loc"])), wrong["msg"].replace("Value error, ", "")
         raise ConfigError(
             f"{option}: {problem}" if option else problem,
-            where=f"{options['from']} -> {options['to']}",
+            where=f"{given['from']} -> {given['to']}",
             hint=f"options: {', '.join(CopySettings.model_fields)}",
         ) from None
 
 
-def _owner(tables: Addresses, settings: CopySettings) -> str:
+def _key(tables: Overlay, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The key of an increment: as given, of the target, of the source, or MongoDB's own."""
+    source, target = tables.table(given["from"]), tables.table(given["to"])
+    found = tuple(given.get("key") or ()) or target.key or source.key
+    if not found and tables.connection(source.connection).kind == "mongodb" and not given.get("pipeline"):
+        found = ("_id",)
+    if not found:
+        raise ConfigError(
+            f"a row of {source} that has changed must find its earlier self, and no key is known",
+            where=f"{source} -> {target}",
+            hint="name it with --key; or say --mode append, where rows are added and never change",
+        )
+    return found
+
+
+def _job(tables: Overlay, settings: CopySettings) -> str:
+    return f"copy {_owner(tables, settings)}"
+
+
+def _owner(tables: Overlay, settings: CopySettings) -> str:
     """Who appended what of a window: a repeated copy replaces its own rows, and those of no other copy."""
     what = f"{tables.table(settings.source)} -> {tables.table(settings.to)}"
     if not (settings.where or settings.filter):

@@ -16,6 +16,7 @@ from bson import json_util
 from pydantic import BeforeValidator, Field, model_validator
 
 from levada.batches import Batch
+from levada.config import Columns
 from levada.config.shapes import one_or_many
 from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
 from levada.errors import ConfigError
@@ -62,8 +63,8 @@ class CopySettings(IncrementSettings, ChangeSettings):
     source: str = Field(alias="from")
     to: str
     mode: Mode = Mode.APPEND
-    key: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
+    key: Columns = ()
+    columns: Columns = ()
     where: str | None = None
     filter: Mapping[str, Any] = Field(default_factory=dict)
     pipeline: tuple[Mapping[str, Any], ...] = ()
@@ -123,6 +124,19 @@ class Attended:
     expected: Callable[[Estimate], None] = lambda _: None
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a copy works with: the source as it is read, the writing of the target, and of its children."""
+
+    context: StepContext
+    source: Table
+    delivery: Delivery
+    family: Family | None
+
+    def start(self) -> Position:
+        return (self.family or self.delivery).start()
+
+
 class CopyStep:
     """Copies rows from one table to another.
 
@@ -143,32 +157,37 @@ class CopyStep:
         return Uses((self.settings.source,), (to, *children))
 
     def run(self, context: StepContext) -> StepResult:
-        settings = self.settings
-        source = context.tables.table(settings.source)
-        if settings.since:
-            source = replace(source, time=settings.since)
-        delivery = Delivery(context, self._target(context, source))
-        family = self._family(context, source, delivery)
-        work = _Work(context, source, delivery, family)
+        settings, work = self.settings, self.work(context)
         if settings.since:
             done = self._increments(work)
         else:
-            window = self._window(context, source)
+            window = self.window(work)
             if window is not None and window.start >= context.now:
                 raise ConfigError(f"window {window} lies in the future")
-            piece = Piece(self._query, window)
             done = _Done({"window": str(window)} if window else {})
-            done.add(self._move(work, piece, work.start()), family)
+            done.add(self._move(work, Piece(self.query, window), work.start()), work.family)
         if settings.deletes == "compare":
-            done.removed(Removal(context, source, delivery.write).run())
-        return done.result(family, "to quarantine" if context.store else "set aside")
+            done.removed(Removal(context, work.source, work.delivery.write).run())
+        return done.result(work.family, "to quarantine" if context.store else "set aside")
 
-    def _increments(self, work: _Work) -> _Done:
+    def work(self, context: StepContext) -> Work:
+        """What will be worked with; nothing is read or written yet."""
+        source = context.tables.table(self.settings.source)
+        if self.settings.since:
+            source = replace(source, time=self.settings.since)
+        delivery = Delivery(context, self._target(context, source))
+        return Work(context, source, delivery, self._family(context, source, delivery))
+
+    def increment(self, work: Work) -> Increment:
+        """What plans a copy with `since`."""
+        connection = work.context.tables.connection(work.source.connection)
+        cursor = Cursor(connection, work.source, self.query)
+        return Increment(work.context, self.settings, cursor, self.settings.job or work.context.owner)
+
+    def _increments(self, work: Work) -> _Done:
         """Everything that is due, piece by piece; what is committed stays when a later piece fails."""
         context, settings, family = work.context, self.settings, work.family
-        start = work.start()
-        cursor = Cursor(context.tables.connection(work.source.connection), work.source, self._query)
-        increment = Increment(context, settings, cursor, settings.job or context.owner)
+        start, increment = work.start(), self.increment(work)
         plan = increment.plan(start, family.interrupted if family else None)
         done = _Done(plan.values, notes(plan, settings))
         for piece in plan.pieces:
@@ -192,7 +211,7 @@ class CopyStep:
             return target
         sink = context.tables.connection(table.connection).sink(table)
         able = _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False)
-        able = able and not settings.explode
+        able = able and not (settings.explode or settings.since)
         # a condition may have an index, which a scan that can be resumed would not use
         if able and (self._attended.resume or not (settings.where or settings.filter or context.window)):
             return replace(target, checkpoints=self._what(source), resume=self._attended.resume)
@@ -238,7 +257,8 @@ class CopyStep:
         return Family(context, parent, children, explosion)
 
     @property
-    def _query(self) -> Query:
+    def query(self) -> Query:
+        """What to read, increments and windows aside."""
         settings = self.settings
         return Query(
             settings.columns,
@@ -250,7 +270,9 @@ class CopyStep:
             consistent=settings.consistent,
         )
 
-    def _window(self, context: StepContext, source: Table) -> Window | None:
+    def window(self, work: Work) -> Window | None:
+        """What of the source to read, where it is not an increment; None: everything."""
+        context, source = work.context, work.source
         wanted = self.settings.window
         if wanted is None:
             wanted = context.window is not None and source.time is not None
@@ -268,11 +290,11 @@ class CopyStep:
             )
         return context.window
 
-    def _move(self, work: _Work, piece: Piece, start: Position) -> Delivered:
+    def _move(self, work: Work, piece: Piece, start: Position) -> Delivered:
         context, delivery, source = work.context, work.delivery, work.source
         settings = self.settings
         if settings.mode is Mode.REPLACE or self._attended:
-            _refuse_missing(context.tables.connection(source.connection), source)
+            refuse_missing(context.tables.connection(source.connection), source)
         start, target = piece.position(start), delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
         inside = settings.server_side and source.connection == target.connection and not piece.also
@@ -298,14 +320,16 @@ class CopyStep:
             )
 
         def read(after: Position | None) -> Iterator[Batch]:
-            batches = chain(before, _batches(reader, piece.window, piece.after or after, resumable=resumable))
+            batches: Iterator[Batch] = chain(
+                before, _batches(reader, piece.window, piece.after or after, resumable=resumable)
+            )
             if settings.delete_where:
                 batches = told(batches, settings.delete_where, str(source))
             return _written(batches, explosion) if explosion else batches
 
         return delivery.deliver_from(read, start)
 
-    def _reader(self, work: _Work, query: Query) -> Any:
+    def _reader(self, work: Work, query: Query) -> Any:
         reader: Any = work.context.tables.connection(work.source.connection).source(work.source, query)
         if hasattr(reader, "timings"):
             reader.timings = work.context.timings
@@ -314,19 +338,6 @@ class CopyStep:
     def _attend(self, reader: Any, piece: Piece) -> None:
         if self._attended and piece.reached is None and hasattr(reader, "estimated"):
             self._attended.expected(reader.estimated(piece.window))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a copy works with."""
-
-    context: StepContext
-    source: Table
-    delivery: Delivery
-    family: Family | None
-
-    def start(self) -> Position:
-        return (self.family or self.delivery).start()
 
 
 def _batches(
@@ -343,7 +354,7 @@ def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
         yield replace(batch, data=explosion.of(batch.data)[0])
 
 
-def _refuse_missing(connection: Any, source: Table) -> None:
+def refuse_missing(connection: Any, source: Table) -> None:
     """A collection that is not there reads as empty: a mistyped name must not empty the table.
 
     Nor end a copy that is resumed, or look like one that was done.
