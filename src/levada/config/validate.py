@@ -52,8 +52,8 @@ def _problem(details: ErrorDetails, model: type[BaseModel], raw: Any, place: Pla
     context = details.get("ctx", {})
     here = place.below(_path(loc, raw))
     if kind == "levada":
-        key = context.get("key")
-        return Problem(here / key if key else here, context["what"], context.get("hint"))
+        key, path = context.get("key"), context.get("path", ())
+        return Problem((here / key if key else here).below(path), context["what"], context.get("hint"))
     if kind == "extra_forbidden":
         return Problem(here, f"unknown field {loc[-1]!r}", nearest(str(loc[-1]), _fields(model, loc[:-1])))
     if kind == "missing":

@@ -28,6 +28,7 @@ from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
 from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
 from levada.steps.removal import OPERATION, Removal, Removed, told
+from levada.steps.reshape import Reshaping, ShapeSettings
 from levada.windows import Window
 
 
@@ -41,7 +42,7 @@ def _by_path(value: Any) -> Any:
     return dict.fromkeys(paths)
 
 
-class CopySettings(IncrementSettings, ChangeSettings):
+class CopySettings(IncrementSettings, ChangeSettings, ShapeSettings):
     """Settings of `copy`; those of increments and of changes to stored rows are in `levada.steps.increment`.
 
     Args:
@@ -49,7 +50,7 @@ class CopySettings(IncrementSettings, ChangeSettings):
         to: address to write to.
         mode: append, replace, replace_window or upsert.
         key: columns that identify a row; default: the target table's key.
-        columns, where, filter, pipeline: what to read (see `Query`).
+        columns, where, filter, pipeline, sql: what to read (see `Query`).
         window: whether to read the run's window only; default: yes where the run has one and the source
             table has a time column.
         server_side: leave an aggregation between two collections of one MongoDB to the server.
@@ -68,6 +69,7 @@ class CopySettings(IncrementSettings, ChangeSettings):
     where: str | None = None
     filter: Mapping[str, Any] = Field(default_factory=dict)
     pipeline: tuple[Mapping[str, Any], ...] = ()
+    sql: str | None = None
     window: bool | None = None
     server_side: bool = True
     order: Literal["any", "id"] = "any"
@@ -84,6 +86,8 @@ class CopySettings(IncrementSettings, ChangeSettings):
     @model_validator(mode="after")
     def _paths_that_can_be(self) -> CopySettings:
         tree(self.explode, self.as_json)
+        if self.shape is not None and (self.explode or self.as_json):
+            raise ValueError("`shape` makes documents of columns, `explode` and `json` take them apart")
         if self.explode and self.mode is Mode.UPSERT:
             raise ValueError(
                 "mode upsert can't remove the rows of elements that are gone, so it can't explode; "
@@ -135,6 +139,10 @@ class Work:
 
     def start(self) -> Position:
         return (self.family or self.delivery).start()
+
+    @property
+    def children(self) -> Mapping[str, Table]:
+        return self.family.tables if self.family else {}
 
 
 class CopyStep:
@@ -211,7 +219,7 @@ class CopyStep:
             return target
         sink = context.tables.connection(table.connection).sink(table)
         able = _is_mongodb(context, source) and getattr(sink, "keeps_checkpoints", False)
-        able = able and not (settings.explode or settings.since)
+        able = able and not (settings.explode or settings.since or settings.shape)
         # a condition may have an index, which a scan that can be resumed would not use
         if able and (self._attended.resume or not (settings.where or settings.filter or context.window)):
             return replace(target, checkpoints=self._what(source), resume=self._attended.resume)
@@ -265,6 +273,7 @@ class CopyStep:
             settings.where,
             settings.filter,
             settings.pipeline,
+            sql=settings.sql,
             order=settings.order,
             lanes=settings.lanes,
             consistent=settings.consistent,
@@ -298,7 +307,7 @@ class CopyStep:
         start, target = piece.position(start), delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
         inside = settings.server_side and source.connection == target.connection and not piece.also
-        inside = inside and delivery.write.changes == Changes()
+        inside = inside and delivery.write.changes == Changes() and settings.shape is None
         if merge and settings.pipeline and inside:
             query, window = piece.query, piece.window
             return delivery.commit(
@@ -306,7 +315,7 @@ class CopyStep:
             )
         explosion = self._explosion(context, source, target)
         exact = _keeps_documents(context, source) and _keeps_documents(context, target)
-        exact = exact and not (settings.delete_where or settings.operation)
+        exact = exact and not (settings.delete_where or settings.operation or settings.shape)
         resumable = delivery.write.checkpoints is not None
         reader = self._reader(work, replace(piece.query, canonical=exact, resumable=resumable))
         self._attend(reader, piece)
@@ -319,15 +328,41 @@ class CopyStep:
                 chain(before, _batches(reader, piece.window, piece.after, resumable=False)), start
             )
 
+        reshaping = self.reshaping(work)
+
         def read(after: Position | None) -> Iterator[Batch]:
             batches: Iterator[Batch] = chain(
                 before, _batches(reader, piece.window, piece.after or after, resumable=resumable)
             )
             if settings.delete_where:
                 batches = told(batches, settings.delete_where, str(source))
+            batches = reshaping.of(batches) if reshaping else batches
             return _written(batches, explosion) if explosion else batches
 
-        return delivery.deliver_from(read, start)
+        delivered = delivery.deliver_from(read, start)
+        return reshaping.noted(delivered) if reshaping else delivered
+
+    def reshaping(self, work: Work) -> Reshaping | None:
+        """What makes documents of the rows; None where they stay as they are.
+
+        Raises:
+            ConfigError: the shape can't be read, or does not go with the rest of the step.
+        """
+        settings, context = self.settings, work.context
+        if settings.shape is None:
+            return None
+        told = OPERATION if settings.delete_where else settings.operation
+        found = Reshaping(
+            settings.shape,
+            context,
+            self._target(context, work.source),
+            source=str(work.source),
+            kind=context.tables.connection(work.source.connection).kind,
+            carried=[told] if told else [],
+        )
+        if settings.deletes == "compare":
+            found.refuse_renamed_keys()
+        return found
 
     def _reader(self, work: Work, query: Query) -> Any:
         reader: Any = work.context.tables.connection(work.source.connection).source(work.source, query)
