@@ -8,17 +8,23 @@ from typing import Any
 from levada.cli.main import Session
 from levada.connectors.addresses import Addresses
 from levada.errors import ConfigError
-from levada.project import find_file, load
+from levada.project import Project, find_file, load
 
 
 def open_addresses(session: Session) -> Addresses:
     """Those of the project, where there is one; URLs always."""
+    project = open_project(session)
+    return project.tables if project else Addresses(None)
+
+
+def open_project(session: Session) -> Project | None:
+    """The project, where there is one."""
     if session.project is None:
         try:
             find_file(Path.cwd())
         except ConfigError:
-            return Addresses(None)
-    return load(session.project).tables
+            return None
+    return load(session.project)
 
 
 def parse_filter(text: str | None) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from typing import Any
 import click
 
 from levada.bson import SLOWER, codec
-from levada.cli.addresses import open_addresses, parse_filter
+from levada.cli.addresses import open_project, parse_filter
 from levada.cli.main import Session
 from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
+from levada.state import Store
 from levada.steps import adhoc
-from levada.steps.family import child_table
+from levada.steps.preview import Preview, lines
 from levada.windows import Window
 
 
@@ -28,9 +29,7 @@ from levada.windows import Window
 @click.option(
     "--mode",
     type=click.Choice([mode.value for mode in Mode]),
-    default=Mode.APPEND.value,
-    show_default=True,
-    help="How rows are written.",
+    help="How rows are written. Default: append; with --since upsert.",
 )
 @click.option("--key", help="Columns that identify a row, separated by commas.")
 @click.option("--columns", help="Columns to copy, separated by commas. Default: all.")
@@ -38,6 +37,29 @@ from levada.windows import Window
 @click.option("--filter", "filter_", help="A MongoDB filter, as Extended JSON.")
 @click.option("--window", help="Only rows of this window (START/END or a day) by the table's time column.")
 @click.option("--time", help="The time column, where the project file names none.")
+@click.option("--since", help="Only what is new since the last time, by this column (needs a project).")
+@click.option("--job", help="Name of the watermark. Default: copy SOURCE -> TARGET.")
+@click.option("--lag", help="With --since: leave what is younger to the next time.  [default: 1m]")
+@click.option("--start", help="With --since: where the first time begins.  [default: 2000-01-01]")
+@click.option("--step", help="With --since: commit in steps this long, for example 1d.")
+@click.option("--overlap", help="With --since: read this much of the last time again.")
+@click.option(
+    "--nulls",
+    type=click.Choice(["every_run", "first_run", "skip", "error"]),
+    help="With --since: what becomes of rows where the column is null.",
+)
+@click.option(
+    "--deletes", type=click.Choice(["keep", "compare"]), help="`compare` removes rows whose key is gone."
+)
+@click.option(
+    "--delete-where", help="A SQL condition on rows of the source that are removed from the target."
+)
+@click.option("--version-column", help="Upsert: a lower version than the stored one changes nothing.")
+@click.option(
+    "--merge", type=click.Choice(["replace", "fields", "deep"]), help="Upsert: what it replaces of a row."
+)
+@click.option("--on-null", type=click.Choice(["write", "unset", "keep"]), help="Upsert: what a null does.")
+@click.option("--operation", help="Upsert: a column that says insert, upsert, update or delete.")
 @click.option("--explode", help="Arrays that become rows of child tables, separated by commas.")
 @click.option("--as-json", "text", help="Paths to write as Extended JSON, separated by commas.")
 @click.option(
@@ -58,28 +80,19 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
       levada copy mongodb://localhost/shop.transactions file:///data/lake/transactions --mode replace
       levada copy shop.customers warehouse.customers --mode upsert --key customer_id
       levada copy shop.transactions lake.transactions --mode replace --explode items --as-json tags
+      levada copy shop.orders lake.orders --since updated_at
     """
-    with closing(open_addresses(session)) as tables:
+    with closing(_Ends(session)) as ends:
+        asked = _asked(options) | ({"store": ends.store} if options["since"] else {})
         if options["dry_run"]:
-            return _dry_run(tables, source, target, options, as_json=as_json)
+            return _dry_run(adhoc.plan(ends.tables, source, target, **asked), as_json=as_json)
         stop, meter = threading.Event(), Meter(quiet=as_json)
         with stopping(stop):
             done = adhoc.copy(
-                tables,
+                ends.tables,
                 source,
                 target,
-                mode=options["mode"],
-                key=_list(options["key"]),
-                columns=_list(options["columns"]),
-                where=options["where"],
-                filter=parse_filter(options["filter_"]),
-                window=Window.parse(options["window"]) if options["window"] else None,
-                time_column=options["time"],
-                explode=_list(options["explode"]),
-                as_json=_list(options["text"]),
-                order=options["order"],
-                lanes=options["lanes"],
-                consistent=options["consistent"],
+                **asked,
                 resume=options["resume"],
                 profile=options["profile"],
                 expected=meter.expect,
@@ -95,11 +108,11 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
 
 def _show(done: adhoc.Copied, *, profile: bool) -> None:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
-    note = f" ({done.note})" if done.note and not done.rejected else ""
+    note = f" ({done.note})" if done.note and not done.reasons else ""
     click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}{note}")
     for reason in done.reasons:
         click.echo(f"rejected: {reason}", err=True)
-    if done.rejected > len(done.reasons):
+    if done.rejected > len(done.reasons) > 0:
         click.echo(f"and {done.rejected - len(done.reasons):,} more", err=True)
     if "decode" in done.timings and codec() == "reference":
         click.echo(f"read by the reference codec{SLOWER}", err=True)
@@ -122,17 +135,48 @@ _MEANINGS = {
 }
 
 
-def _dry_run(
-    tables: Addresses, source: str, target: str, options: Mapping[str, Any], *, as_json: bool
-) -> int:
-    start, end, mode = str(tables.table(source)), str(tables.table(target)), options["mode"]
-    children = {path: str(child_table(tables, target, path)) for path in _list(options["explode"])}
+class _Ends:
+    """Where addresses lead, and the state of the project, where there is one."""
+
+    def __init__(self, session: Session) -> None:
+        self._project = open_project(session)
+        self.tables = self._project.tables if self._project else Addresses(None)
+
+    @property
+    def store(self) -> Store | None:
+        return self._project.store if self._project else None
+
+    def close(self) -> None:
+        self.tables.close()
+
+
+def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a copy is asked for, by the names of its settings."""
+    return {
+        **{name: options[name] for name in _AS_THEY_ARE},
+        "key": _list(options["key"]),
+        "columns": _list(options["columns"]),
+        "filter": parse_filter(options["filter_"]),
+        "window": Window.parse(options["window"]) if options["window"] else None,
+        "time_column": options["time"],
+        "version": options["version_column"],
+        "explode": _list(options["explode"]),
+        "as_json": _list(options["text"]),
+    }
+
+
+_AS_THEY_ARE = (
+    *("mode", "where", "since", "job", "lag", "start", "step", "overlap", "nulls", "deletes", "delete_where"),
+    *("merge", "on_null", "operation", "order", "lanes", "consistent"),
+)
+
+
+def _dry_run(made: Preview, *, as_json: bool) -> int:
     if as_json:
-        show_json({"from": start, "to": end, "mode": mode} | ({"children": children} if children else {}))
-    else:
-        click.echo(f"would copy {start} to {end}, mode {mode}")
-        for path, table in children.items():
-            click.echo(f"rows of {path} to {table}")
+        show_json(asdict(made) | {"from": made.source, "to": made.target})
+        return 0
+    for line in lines(made):
+        click.echo(line)
     return 0
 
 

@@ -28,6 +28,7 @@ from levada.state import Holder, Lease, Store, new_run_id
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.steps.increment import refuse_without_state
+from levada.steps.preview import Preview, preview
 from levada.types import cast
 from levada.windows import Window
 
@@ -137,6 +138,30 @@ def copy(
         timings=context.timings.seconds,
         values={name: value for name, value in result.values.items() if name not in _SAID},
     )
+
+
+def plan(
+    tables: Addresses,
+    source: str,
+    target: str,
+    *,
+    store: Store | None = None,
+    window: Window | None = None,
+    time_column: str | None = None,
+    now: datetime | None = None,
+    **options: Any,
+) -> Preview:
+    """What `copy` with the same arguments would do; nothing is written.
+
+    Raises:
+        ConfigError: an option, a table or a column is wrong.
+    """
+    overlay = Overlay(tables, time_column)
+    settings = settings_of(overlay, {**options, "from": source, "to": target, "window": window is not None})
+    if settings.since and store is None:
+        raise refuse_without_state(settings.since)
+    context = context_of(overlay, settings, window, now)
+    return preview(CopyStep(settings), replace(context, store=store))
 
 
 @contextmanager

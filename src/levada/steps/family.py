@@ -127,6 +127,11 @@ class Family:
         return self._starts[_PARENT]
 
     @property
+    def tables(self) -> dict[str, Table]:
+        """Path -> the table that its rows go to."""
+        return {path: child.write.table for path, child in self._children.items()}
+
+    @property
     def interrupted(self) -> Position | None:
         """What a killed run committed to a child and not to the parent, where it must not be done twice."""
         ahead = self._ahead()

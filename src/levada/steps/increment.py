@@ -13,7 +13,8 @@ Cuts lie where the source has rows: a gap belongs to the piece behind it, so not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ from levada.steps.cursor import Cursor, Value, restored, seconds, stored, tops
 from levada.windows import Window
 
 Nulls = Literal["every_run", "first_run", "skip", "error"]
+Kind = Literal["time", "number"]
 
 
 def _start(value: Any) -> Any:
@@ -155,6 +157,7 @@ class Piece:
         after: a position behind which the source begins.
         reached: the watermark once it is stored; None where there is none.
         also: rows without a cursor, to be read before.
+        bare: whether it is only those.
     """
 
     query: Query
@@ -162,6 +165,7 @@ class Piece:
     after: Position | None = None
     reached: Value | None = None
     also: Query | None = None
+    bare: bool = False
 
     def position(self, start: Position) -> Position:
         """What is committed with it."""
@@ -182,7 +186,7 @@ class Plan:
         older: rows before the first window.
     """
 
-    kind: Literal["time", "number"] | None
+    kind: Kind | None
     last: Value | None = None
     end: Value | None = None
     first: bool = False
@@ -230,27 +234,36 @@ class Increment:
             Fatal: there are rows without a cursor, and they are an error.
         """
         known = self.known(start)
-        kind = self._kind(known)
-        if kind is None:
-            return Plan(None, first=True)
-        self._check(kind)
-        first, last = known is None, self._last(known, kind)
-        stop = restored(interrupted.parts.get("")) if interrupted else None
-        pieces = self._times(last, stop) if isinstance(last, datetime) else self._numbers(last, stop)
-        if not pieces:
-            return Plan(kind, last, last, first)
-        bare = self._cursor.count(self._cursor.without(kind))
-        if bare and self._settings.rule == "error":
+        kind, first = self._kind(known), known is None
+        last, pieces = None, []
+        if kind is not None:
+            self._check(kind)
+            last = self._last(known, kind)
+            stop = restored(interrupted.parts.get("")) if interrupted else None
+            pieces = self._times(last, stop) if isinstance(last, datetime) else self._numbers(last, stop)
+            if kind == "time" and not pieces:
+                return Plan(kind, last, last, first)
+        bare, pieces = self._bare(kind, pieces, first=first, last=last)
+        end = pieces[-1].reached if pieces else last
+        return Plan(kind, last, end, first, tuple(pieces), bare, self._older(first, last))
+
+    def _bare(
+        self, kind: Kind | None, pieces: list[Piece], *, first: bool, last: Value | None
+    ) -> tuple[int, list[Piece]]:
+        """Rows without a cursor, and the pieces with those that are to be read."""
+        rule, query = self._settings.rule, self._cursor.without(kind or "time")
+        bare = self._cursor.count(query)
+        if bare and rule == "error":
             raise Fatal(
                 f"{bare:,} rows have no {self._cursor.name!r}, or one of another type",
                 where=str(self._cursor.table),
                 hint="mend them, or say what becomes of them with `nulls:` (every_run, first_run, skip)",
             )
-        rule = self._settings.rule
-        if bare and (rule == "every_run" or (rule == "first_run" and first)):
-            head = pieces[0]
-            pieces[0] = Piece(head.query, head.window, head.after, head.reached, self._cursor.without(kind))
-        return Plan(kind, last, pieces[-1].reached, first, tuple(pieces), bare, self._older(first, last))
+        if not bare or not (rule == "every_run" or (rule == "first_run" and first and pieces)):
+            return bare, pieces
+        if not pieces:
+            return bare, [Piece(query, reached=last, bare=True)]
+        return bare, [replace(pieces[0], also=query), *pieces[1:]]
 
     def known(self, start: Position) -> Value | None:
         """The watermark; later runs count the position alone: the watermark may have been lost."""
@@ -263,13 +276,13 @@ class Increment:
         if self._context.store:
             Watermarks(self._context.store).set(self.job, reached)
 
-    def _kind(self, known: Value | None) -> Literal["time", "number"] | None:
+    def _kind(self, known: Value | None) -> Kind | None:
         told = known if known is not None else self._settings.start
         if told is not None:
             return "time" if isinstance(told, datetime) else "number"
         return self._cursor.kind()
 
-    def _check(self, kind: Literal["time", "number"]) -> None:
+    def _check(self, kind: Kind) -> None:
         settings, timed = self._settings, kind == "time"
         for name in ("step", "overlap"):
             width = getattr(settings, name)
@@ -281,7 +294,7 @@ class Increment:
                     hint=f"write {'1h or 1d' if timed else 'a number'}",
                 )
 
-    def _last(self, known: Value | None, kind: Literal["time", "number"]) -> Value | None:
+    def _last(self, known: Value | None, kind: Kind) -> Value | None:
         if known is not None:
             return known
         return self._settings.start or DEFAULT_START if kind == "time" else self._settings.start
@@ -353,16 +366,23 @@ def cuts(first: datetime, last: datetime, step: timedelta, busy: set[int]) -> li
 
 def notes(plan: Plan, settings: IncrementSettings) -> list[str]:
     """What is worth saying of it, for people."""
-    if not plan.pieces:
-        return ["nothing is due yet" if plan.kind == "time" else "nothing is there yet"]
     found = [f"{len(plan.pieces)} steps"] if len(plan.pieces) > 1 else []
+    if all(piece.bare for piece in plan.pieces):
+        found = [_NOTHING[plan.kind]]
     if plan.bare:
-        read = any(piece.also for piece in plan.pieces)
+        read = any(piece.also or piece.bare for piece in plan.pieces)
         found.append(f"{plan.bare:,} rows without {settings.since} {'read too' if read else 'left out'}")
     if plan.older and plan.last is not None:
         edge = f"{plan.last:%F}" if isinstance(plan.last, datetime) else plan.last
         found.append(f"{plan.older:,} rows are older than {edge} and left out (`start:`)")
     return found
+
+
+_NOTHING: Mapping[Kind | None, str] = {
+    "time": "nothing is due yet",
+    "number": "nothing is new",
+    None: "no row has a cursor yet",
+}
 
 
 def _plain(value: Any) -> Any:

@@ -63,7 +63,7 @@ def _told(
     if not data.num_rows:
         return data
     rows = data
-    for name in _names(condition, where) - {name.lower() for name in data.schema.names}:
+    for name in columns_of(condition, where) - {name.lower() for name in data.schema.names}:
         rows = rows.append_column(name, pa.nulls(len(data)))
     connection.register("rows", pa.Table.from_batches([rows]))
     try:
@@ -74,7 +74,12 @@ def _told(
     return data.append_column(OPERATION, found.combine_chunks())
 
 
-def _names(condition: str, where: str) -> set[str]:
+def columns_of(condition: str, where: str) -> set[str]:
+    """The columns that a SQL condition names, in lower case.
+
+    Raises:
+        ConfigError: it is no SQL condition.
+    """
     import sqlglot
     from sqlglot import exp
 
