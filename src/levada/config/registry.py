@@ -17,6 +17,7 @@ CONNECTORS: Mapping[str, str] = {
     "lake": "levada.connectors.lake:LakeConnection",
     "duckdb": "levada.connectors.duckdb:DuckdbConnection",
     "files": "levada.connectors.files:FilesConnection",
+    "mysql": "levada.connectors.mysql:MysqlConnection",
     "rest": "levada.connectors.rest:RestConnection",
 }
 STEPS: Mapping[str, str] = {

@@ -3,6 +3,7 @@
 | URL | is |
 |---|---|
 | `mongodb://host/database.collection` (also `mongodb+srv://`) | a collection |
+| `mysql://user@host/database.table` (also `mariadb://`) | a table of MySQL or MariaDB |
 | `file:///folder/table.csv`, `s3://bucket/folder/table.csv` | a file: `.parquet`, or text such as `.csv.gz` |
 | `file:///folder/table`, `s3://bucket/folder/table` | a Delta table |
 """
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from levada.config import (
     Place,
@@ -153,6 +154,29 @@ def _mongodb(address: str) -> Found:
     return f"{parts.scheme}://{host}/{database}", "mongodb", {"uri": uri, "database": database}, collection
 
 
+def _mysql(address: str) -> Found:
+    parts = urlsplit(address)
+    if "@" in parts.path:  # not shown: it may be a part of the password
+        raise ConfigError(
+            "user or password of this MySQL URL hold a special character",
+            hint="percent-encode it: / is %2F, @ is %40, : is %3A",
+        )
+    database, dot, table = unquote(parts.path.lstrip("/")).partition(".")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text may hold a part of the password
+        host, port = None, None
+    if not (database and dot and table and host):
+        raise ConfigError(
+            "this MySQL URL names no table", hint="write mysql://user:password@host:port/database.table"
+        )
+    settings: dict[str, Any] = {**dict(parse_qsl(parts.query)), "host": host, "database": database}
+    given = {"port": port, "user": parts.username, "password": parts.password}
+    settings.update({name: unquote(str(value)) for name, value in given.items() if value})
+    place = parts.netloc.rpartition("@")[2]
+    return f"mysql://{place}/{database}", "mysql", settings, table
+
+
 #: A table of this name is a file (or a folder or pattern of files), any other one a Delta table.
 FILE = re.compile(r"[^.]\.(parquet|(csv|jsonl|ndjson|ejson)(\.(gz|zst))?)$", re.IGNORECASE)
 
@@ -195,6 +219,8 @@ def _stored(address: str) -> Found:
 _SCHEMES: Mapping[str, Callable[[str], Found]] = {
     "mongodb": _mongodb,
     "mongodb+srv": _mongodb,
+    "mysql": _mysql,
+    "mariadb": _mysql,
     "file": _stored,
     "s3": _stored,
 }

@@ -1,0 +1,173 @@
+"""The process that reads tables: rows from the server, as fast as it gives them, to standard output.
+
+It is run as a program and imports nothing of Levada. A process of its own, because the driver holds
+Python's lock while it waits for rows, keeps whatever its caller has not fetched in memory, goes on reading
+when nobody listens, and panics when a connection breaks. Here a result is fetched at once; what the other
+side has no time for waits in memory while it is little, then in files.
+
+It reads one JSON document (`url`, `setup`, `groups`, `batch_rows`, `folder`), and writes an Arrow stream.
+The statements of a group run at once, the groups one after the other, each when the one before is nearly
+fetched. An error ends it with status 1 and a last line on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+#: Begins the line that holds the error.
+MARK = "levada-mysql-error: "
+
+MEMORY = 48 * 1024 * 1024
+_FILE = 16 * 1024 * 1024
+#: Ends an Arrow stream. Source: https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format
+_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+class Outlet:
+    """Writes batches in order, in a thread of its own; those that must wait wait in memory or in files.
+
+    Args:
+        sink: file descriptor that the Arrow stream goes to, one message by one system call: between the
+            driver's batches there is little time to hold Python's lock.
+        schema: of all batches.
+        folder: where files may go.
+    """
+
+    def __init__(self, sink: int, schema: pa.Schema, folder: str) -> None:
+        self._folder = Path(folder)
+        self._schema = schema
+        self._items: deque[pa.RecordBatch | Path | None] = deque()
+        self._held = 0
+        self._tail: list[pa.RecordBatch] = []
+        self._files = 0
+        self._changed = threading.Condition()
+        self._sink = sink
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def put(self, batch: pa.RecordBatch) -> None:
+        """Add a batch; never waits for the other side."""
+        self._tail.append(batch)
+        with self._changed:
+            if self._held < MEMORY:
+                self._release()
+                return
+        if sum(waiting.nbytes for waiting in self._tail) > _FILE:
+            self._store()
+
+    def wait_for_room(self) -> None:
+        """Wait until what is waiting fits into memory."""
+        if self._tail:
+            self._store()
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < MEMORY and not self._files)
+
+    def finish(self) -> None:
+        """Write what is waiting."""
+        with self._changed:
+            self._release()
+            self._items.append(None)
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _release(self) -> None:
+        self._items.extend(self._tail)
+        self._held += sum(batch.nbytes for batch in self._tail)
+        self._tail = []
+        self._changed.notify_all()
+
+    def _store(self) -> None:
+        handle, name = tempfile.mkstemp(suffix=".arrow", dir=self._folder)
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with (
+            os.fdopen(handle, "wb") as file,
+            pa.ipc.new_stream(file, self._schema, options=options) as stored,
+        ):
+            for batch in self._tail:
+                stored.write_batch(batch)
+        self._tail = []
+        with self._changed:
+            self._items.append(Path(name))
+            self._files += 1
+            self._changed.notify_all()
+
+    def _write(self) -> None:
+        try:
+            self._send(self._schema.serialize())
+            while (item := self._next()) is not None:
+                self._pass_on(item)
+            self._send(_END)
+        except (OSError, pa.ArrowException):
+            os._exit(1)  # nobody listens any more
+
+    def _send(self, message: pa.Buffer | bytes) -> None:
+        rest = memoryview(message)
+        while rest:
+            rest = rest[os.write(self._sink, rest) :]
+
+    def _next(self) -> pa.RecordBatch | Path | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._items)
+            return self._items.popleft()
+
+    def _pass_on(self, item: pa.RecordBatch | Path) -> None:
+        if isinstance(item, Path):
+            with pa.memory_map(str(item)) as file, pa.ipc.open_stream(file) as stored:
+                for batch in stored:
+                    self._send(batch.serialize())
+            item.unlink()
+        else:
+            self._send(item.serialize())
+        with self._changed:
+            if isinstance(item, Path):
+                self._files -= 1
+            else:
+                self._held -= item.nbytes
+            self._changed.notify_all()
+
+
+def pump(job: dict[str, Any], sink: int) -> None:
+    """Run a job; see above."""
+    import connectorx
+
+    outlet: Outlet | None = None
+    for group in job["groups"]:
+        if outlet:
+            outlet.wait_for_room()
+        reader = connectorx.read_sql(
+            job["url"],
+            group,
+            return_type="arrow_stream",
+            batch_size=job["batch_rows"],
+            pre_execution_query=job["setup"],
+        )
+        outlet = outlet or Outlet(sink, reader.schema, job["folder"])
+        for batch in reader:
+            if len(batch):
+                outlet.put(batch)
+    if outlet:
+        outlet.finish()
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    try:
+        pump(job, sys.stdout.fileno())
+    except BaseException as error:  # noqa: BLE001 - a panic of the driver is one
+        sys.stderr.write(f"\n{MARK}{json.dumps(str(error))}\n")
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)  # what still runs inside the driver is not waited for
+
+
+if __name__ == "__main__":
+    main()

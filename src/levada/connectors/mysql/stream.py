@@ -1,0 +1,147 @@
+"""Large results: rows that another process (`pump`) fetches, as they arrive."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from levada.connectors.mysql import pump
+from levada.connectors.mysql.server import SESSION, Server
+from levada.errors import Fatal, Retriable
+
+_ERROR_BYTES = 64 * 1024
+
+
+def stream(
+    server: Server, groups: Sequence[Sequence[str]], batch_rows: int, where: str, folder: Path | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of statements that give the same columns.
+
+    Args:
+        server: where they run.
+        groups: statements; those of one group run at once, the groups one after the other.
+        batch_rows: rows of a batch at most.
+        where: what an error is about.
+        folder: where rows wait that come faster than they are taken; None means the system's temporary one.
+
+    Raises:
+        ConfigError, Retriable, Fatal: by what the server says.
+    """
+    server.reach()
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="mysql-", dir=folder) as waiting, _child() as (child, errors):
+        job = {
+            "url": server.url,
+            "setup": SESSION,
+            "groups": groups,
+            "batch_rows": batch_rows,
+            "folder": waiting,
+        }
+        reads = Reads(child, server.settings.read_timeout, where)
+        yield from reads.batches(json.dumps(job).encode())
+        if child.wait():
+            raise _error(server, errors, where)
+
+
+class Reads:
+    """What a child process writes.
+
+    Args:
+        child: it runs.
+        limit: seconds that a batch may take; None waits.
+        where: what an error is about.
+    """
+
+    def __init__(self, child: subprocess.Popen[bytes], limit: float | None, where: str) -> None:
+        self._child = child
+        self._limit = limit
+        self._where = where
+        self._late = False
+
+    def batches(self, job: bytes) -> Iterator[pa.RecordBatch]:
+        """Hand over the job, then give the batches until the child closes its side.
+
+        Raises:
+            Retriable: a batch took too long.
+        """
+        assert self._child.stdin
+        assert self._child.stdout
+        self._child.stdin.write(job)
+        self._child.stdin.close()
+        try:
+            with self._in_time():
+                rows = pa.ipc.open_stream(self._child.stdout)
+            while (batch := self._next(rows)) is not None:
+                yield batch
+        except (pa.ArrowInvalid, OSError):
+            pass  # cut short: the child's status says why
+        if self._late:
+            raise Retriable(
+                f"no rows for {self._limit:g} seconds",
+                where=self._where,
+                hint="raise `read_timeout`, or ask for less",
+            )
+
+    def _next(self, rows: pa.RecordBatchStreamReader) -> pa.RecordBatch | None:
+        with self._in_time():
+            try:
+                return rows.read_next_batch()
+            except StopIteration:
+                return None
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        if self._limit is None:
+            yield
+            return
+        timer = threading.Timer(self._limit, self._give_up)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._child.kill()
+
+
+@contextmanager
+def _child() -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """The process, and what it says of errors; it ends with the block, and with it its sessions."""
+    environment = {**os.environ, "RUST_LOG": "off", "RUST_BACKTRACE": "0"}
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-P", pump.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+        )
+        with child:
+            try:
+                yield child, errors
+            finally:
+                child.kill()
+
+
+def _error(server: Server, errors: IO[bytes], where: str) -> Exception:
+    errors.seek(max(errors.seek(0, os.SEEK_END) - _ERROR_BYTES, 0))
+    said = errors.read().decode(errors="replace")
+    _, mark, text = said.rpartition(pump.MARK)
+    if mark:
+        return server.error(json.loads(text.splitlines()[0]), where)
+    return Fatal(
+        "the process that reads the table died", where=where, hint="the machine may be out of memory"
+    )
