@@ -157,6 +157,30 @@ def restored(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordB
         ) from error
 
 
+def one_select(sql: str, dialect: str, where: str) -> str:
+    """SQL that only reads: one query, without a semicolon behind it.
+
+    Args:
+        dialect: as sqlglot calls it.
+
+    Raises:
+        ConfigError: it can't be parsed, or is anything else.
+    """
+    import sqlglot
+
+    try:
+        statements = sqlglot.parse(sql, dialect=dialect)
+    except sqlglot.errors.SqlglotError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"can't parse the SQL: {reason}", where=where) from error
+    if len(statements) != 1 or not isinstance(statements[0], sqlglot.exp.Query):
+        raise ConfigError("`sql` is not one SELECT", where=where, hint="the copy says where the rows go")
+    writing = sqlglot.exp.DML, sqlglot.exp.DDL, sqlglot.exp.Into
+    if any(not isinstance(found, sqlglot.exp.Query) for found in statements[0].find_all(*writing)):
+        raise ConfigError("`sql` may only read", where=where, hint="write one SELECT")
+    return sql.strip().rstrip(";")
+
+
 class Watermark:
     """The highest value of a column seen; times behind the year 9999 don't count, no row would follow them.
 

@@ -181,6 +181,7 @@ class CopyStep:
     def work(self, context: StepContext) -> Work:
         """What will be worked with; nothing is read or written yet."""
         source = context.tables.table(self.settings.source)
+        _refuse_sql(context, source, self.settings.sql)
         if self.settings.since:
             source = replace(source, time=self.settings.since)
         delivery = Delivery(context, self._target(context, source))
@@ -399,6 +400,16 @@ def refuse_missing(connection: Any, source: Table) -> None:
             "there is no such collection",
             where=str(source),
             hint="check the name (before its first dot stands the database); an empty collection would do",
+        )
+
+
+def _refuse_sql(context: StepContext, source: Table, sql: str | None) -> None:
+    connection = context.tables.connection(source.connection)
+    if sql is not None and not getattr(connection, "takes_sql", False):
+        raise ConfigError(
+            f"a connection of type {connection.kind} runs no SQL itself",
+            where=str(source),
+            hint="a `sql` step selects from any table: `query: select … from connection.table`",
         )
 
 

@@ -34,6 +34,7 @@ class DuckdbConnection:
 
     kind = "duckdb"
     settings_model = DuckdbSettings
+    takes_sql = True  # a query in place of a table
 
     def __init__(self, name: str, settings: DuckdbSettings, root: Path) -> None:
         self.name = name

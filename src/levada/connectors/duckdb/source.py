@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch
@@ -13,6 +14,7 @@ from levada.connectors.duckdb.database import Database, translated
 from levada.connectors.reading import (
     Watermark,
     marked,
+    one_select,
     projected,
     refuse_mongodb,
     restored,
@@ -23,7 +25,10 @@ from levada.connectors.reading import (
 from levada.connectors.sqltext import beyond, quoted, within
 from levada.errors import ConfigError
 from levada.positions import Position
+from levada.types.layout import readable_schema
 from levada.windows import Window
+
+_WIDE = ("HUGEINT", "UHUGEINT")
 
 
 class DuckdbSource:
@@ -56,7 +61,8 @@ class DuckdbSource:
         where = str(self._table)
         with translated(where), self._database.cursor() as cursor:
             catalog = Catalog(cursor, self._database.settings.schema_name)
-            stored = catalog.table(self._table.name)
+            rows = catalog.name(self._table.name) if self._query.sql is None else self._selected(cursor)
+            stored = catalog.table(self._table.name) if self._query.sql is None else _result(cursor, rows)
             if stored is None:
                 self._check_written(catalog)
                 return
@@ -65,11 +71,22 @@ class DuckdbSource:
             schema = projected(stored.logical, self._query.columns, where)
             condition = self._condition(stored, table, window, after)
             listed = _listed(stored, {*schema.names, table.time})
-            sql = f"SELECT {listed} FROM {catalog.name(table.name)} WHERE {condition}"  # noqa: S608
+            sql = f"SELECT {listed} FROM {rows} AS q WHERE {condition}"  # noqa: S608
             for batch in cursor.sql(sql).to_arrow_reader(self._query.batch_rows):
                 mark.see(batch)
                 for part in slices(batch, self._query.batch_rows):
                     yield restored(part, schema, where)
+
+    def _selected(self, cursor: duckdb.DuckDBPyConnection) -> str:
+        """The query in place of the table; sums of integers are 64 bits wide, as elsewhere."""
+        assert self._query.sql is not None
+        rows = f"({one_select(self._query.sql, 'duckdb', str(self._table))}\n)"  # a comment ends there
+        found = cursor.sql(f"SELECT * FROM {rows} AS q LIMIT 0")  # noqa: S608
+        wide = [
+            quoted(name) for name, kind in zip(found.columns, found.types, strict=True) if str(kind) in _WIDE
+        ]
+        narrowed = ", ".join(f"CAST({name} AS BIGINT) AS {name}" for name in wide)
+        return f"(SELECT * REPLACE ({narrowed}) FROM {rows} AS q)" if wide else rows  # noqa: S608
 
     def _condition(self, stored: Stored, table: Table, window: Window | None, after: Position | None) -> str:
         parts = [self._query.where and f"{self._query.where}\n"]
@@ -86,6 +103,12 @@ class DuckdbSource:
                 where=self._database.file,
                 hint="`levada doctor` lists the tables; a pipeline creates one with its first write",
             )
+
+
+def _result(cursor: duckdb.DuckDBPyConnection, rows: str) -> Stored:
+    """The columns of a query, in the types that DuckDB gives them."""
+    schema = cursor.sql(f"SELECT * FROM {rows} AS q LIMIT 0").to_arrow_table().schema  # noqa: S608
+    return Stored(readable_schema(pa.schema([]), schema), schema)
 
 
 def _listed(stored: Stored, wanted: set[str | None]) -> str:
