@@ -35,6 +35,12 @@ from levada.windows import Window
 @click.option("--columns", help="Columns to copy, separated by commas. Default: all.")
 @click.option("--where", help="A SQL condition, for example \"status = 'completed'\".")
 @click.option("--filter", "filter_", help="A MongoDB filter, as Extended JSON.")
+@click.option("--sql", help="A SELECT that the source runs in place of the table.")
+@click.option(
+    "--shape",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A YAML file: which columns make which fields of documents.",
+)
 @click.option("--window", help="Only rows of this window (START/END or a day) by the table's time column.")
 @click.option("--time", help="The time column, where the project file names none.")
 @click.option("--since", help="Only what is new since the last time, by this column (needs a project).")
@@ -81,6 +87,7 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
       levada copy shop.customers warehouse.customers --mode upsert --key customer_id
       levada copy shop.transactions lake.transactions --mode replace --explode items --as-json tags
       levada copy shop.orders lake.orders --since updated_at
+      levada copy warehouse.scores shop.customers --mode upsert --key customer_id --shape scores.yml
     """
     with closing(_Ends(session)) as ends:
         asked = _asked(options) | ({"store": ends.store} if options["since"] else {})
@@ -167,7 +174,7 @@ def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 _AS_THEY_ARE = (
     *("mode", "where", "since", "job", "lag", "start", "step", "overlap", "nulls", "deletes", "delete_where"),
-    *("merge", "on_null", "operation", "order", "lanes", "consistent"),
+    *("merge", "on_null", "operation", "order", "lanes", "consistent", "shape", "sql"),
 )
 
 

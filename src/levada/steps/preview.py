@@ -81,6 +81,7 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
         warnings=tuple(f"none of the first documents has a field {name!r}" for name in missing),
     )
     made = _with_increment(made, step, work) if settings.since else _with_window(made, step, work)
+    made = _with_shape(made, step, work)
     planned = getattr(work.delivery.sink, "plan", None)
     plan: WritePlan | None = planned(write) if planned else None
     if plan is None:
@@ -103,6 +104,17 @@ def _with_window(made: Preview, step: CopyStep, work: Work) -> Preview:
         row_bytes=estimate.row_bytes,
         window=str(window) if window else None,
     )
+
+
+def _with_shape(made: Preview, step: CopyStep, work: Work) -> Preview:
+    reshaping = step.reshaping(work)
+    if reshaping is None:
+        return made
+    schema = _schema(work.context, work.source, step.settings.sql)
+    if schema is not None:
+        reshaping.shaper.learn(schema)
+    fields = f"fields of the documents: {', '.join(reshaping.fields)}"
+    return replace(made, notes=(*made.notes, fields, *reshaping.shaper.notes))
 
 
 def _with_increment(made: Preview, step: CopyStep, work: Work) -> Preview:
@@ -132,11 +144,11 @@ def _missing(step: CopyStep, context: StepContext, work: Work) -> list[str]:
     settings = step.settings
     if settings.pipeline:
         return []
-    schema = _schema(context, work.source)
+    schema = _schema(context, work.source, settings.sql)
     if schema is None:
         return []
     named = [*settings.columns, settings.since, settings.version, settings.operation]
-    named += work.delivery.write.key if settings.mode == "upsert" else ()
+    named += work.delivery.write.key if settings.mode == "upsert" and settings.shape is None else ()
     for condition in (settings.where, settings.delete_where):
         named += sorted(columns_of(condition, str(work.source))) if condition else []
     known = {name.lower() for name in schema.names}
@@ -148,9 +160,9 @@ def _known(schema: pa.Schema, known: set[str], name: str) -> bool:
     return name.partition(".")[0].lower() in known or stored_name(schema, name) in schema.names
 
 
-def _schema(context: StepContext, source: Table) -> pa.Schema | None:
+def _schema(context: StepContext, source: Table, sql: str | None = None) -> pa.Schema | None:
     connection = context.tables.connection(source.connection)
-    rows: Iterator[Any] = connection.source(source, Query(batch_rows=_SAMPLE)).read(None, None)
+    rows: Iterator[Any] = connection.source(source, Query(sql=sql, batch_rows=_SAMPLE)).read(None, None)
     first = next(iter(rows), None)
     return first.data.schema if first is not None else None
 

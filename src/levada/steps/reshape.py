@@ -19,7 +19,7 @@ from levada.errors import ConfigError
 from levada.steps import grouping
 from levada.steps.base import StepContext, StepSettings
 from levada.steps.delivery import Delivered, Target
-from levada.steps.shape import Column, Constant, Document, Misshapen, at, grouped, parse, walk
+from levada.steps.shape import Column, Constant, Document, Misshapen, at, grouped, parse, rests, walk
 from levada.steps.shaping import Shaper, constant, flat
 from levada.types.fit import Unfit
 
@@ -136,6 +136,13 @@ class Reshaping:
             self.shape.fields.setdefault(name, Column(name, name))
         open_ended = kind in _OPEN or (kind == "files" and bool(_OPEN_FILES.search(source)))
         self.shaper = Shaper(self.shape, source, open_ended=open_ended, carried=carried)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Dotted paths of the fields that documents get."""
+        leaves = (node for node in walk(self.shape) if not isinstance(node, Document))
+        rest = ("*",) if rests(self.shape) else ()
+        return (*dict.fromkeys(node.path for node in leaves), *rest)
 
     def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The documents of a whole read."""

@@ -15,11 +15,12 @@ from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.reshape import Reshaping, ShapeSettings
 from levada.types import BSON
 
 
-class SqlSettings(StepSettings):
-    """Settings of `sql`.
+class SqlSettings(ShapeSettings):
+    """Settings of `sql`; `shape` takes the result as its columns.
 
     Args:
         engine: where it computes.
@@ -69,20 +70,27 @@ class SqlStep:
         delivery = Delivery(context, target)
         start = delivery.start()
         statement = read_statement(self.settings.query, context.tables.table)
-        delivered = self._deliver(context, delivery, statement, start)
+        delivered = self._deliver(context, delivery, target, statement, start)
         written = delivered.written
         values = {"replaced": written.replaced, "quarantined": delivered.quarantined}
-        return StepResult(written.rows, written.bytes, values)
+        return StepResult(written.rows, written.bytes, values, delivered.note)
 
     def _deliver(
-        self, context: StepContext, delivery: Delivery, statement: Statement, start: Any
+        self, context: StepContext, delivery: Delivery, target: Target, statement: Statement, start: Any
     ) -> Delivered:
         from levada.engines.duckdb import Widened
 
+        def deliver(*, whole: bool) -> Delivered:
+            batches, shape = self._batches(context, statement, whole=whole), self.settings.shape
+            if shape is None:
+                return delivery.deliver(batches, start)
+            reshaping = Reshaping(shape, context, target, source="the SELECT's result")
+            return reshaping.noted(delivery.deliver(reshaping.of(batches), start))
+
         try:
-            return delivery.deliver(self._batches(context, statement, whole=False), start)
+            return deliver(whole=False)
         except Widened:
-            return delivery.deliver(self._batches(context, statement, whole=True), start)
+            return deliver(whole=True)
 
     def _batches(self, context: StepContext, statement: Statement, *, whole: bool) -> Iterator[Batch]:
         from levada.engines.duckdb import select

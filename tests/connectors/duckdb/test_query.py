@@ -55,7 +55,7 @@ def test_sums_of_integers_are_64_bits_wide_and_larger_ones_an_error(connection: 
 
 
 def test_columns_conditions_windows_and_watermarks_go_on_top_of_it(connection: DuckdbConnection) -> None:
-    sql = "select k * 2 as twice, g, at from t"
+    sql = 'select k * 2 as twice, g, "at" from t'
     assert rows(connection, sql, columns=("twice",), where="g = 1 and twice > 80") == [
         {"twice": k * 2} for k in range(41, 48) if k % 3 == 1
     ]

@@ -34,6 +34,7 @@ class MysqlConnection:
 
     kind = "mysql"
     settings_model = MysqlSettings
+    takes_sql = True  # a query in place of a table
 
     def __init__(self, name: str, settings: MysqlSettings, root: Path) -> None:
         self.name = name
