@@ -2,6 +2,7 @@
 
 mod capsule;
 mod decode;
+mod digest;
 mod encode;
 mod profile;
 
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     decode::register(module)?;
+    digest::register(module)?;
     encode::register(module)?;
     profile::register(module)
 }

@@ -8,7 +8,7 @@ The native codec does the work where it is installed, else the reference in `dec
 """
 
 from levada.bson.documents import Documents, from_canonical, to_canonical
-from levada.bson.native import SLOWER, Decoder, codec, encode, split_reply
+from levada.bson.native import SLOWER, Decoder, codec, digests, encode, split_reply
 from levada.bson.reply import Reply
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Documents",
     "Reply",
     "codec",
+    "digests",
     "encode",
     "from_canonical",
     "split_reply",

@@ -12,10 +12,12 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from levada.batches import Rejected
-from levada.bson import decode, native_decode, native_encode, reply
+from levada.bson import decode, digest, native_decode, native_encode, reply
 from levada.bson.documents import Documents
 from levada.bson.encode import encode as encode_by_reference
 from levada.errors import ConfigError
@@ -127,3 +129,17 @@ def split_reply(raw: bytes) -> reply.Reply:
     """
     split = native_decode.split_reply if codec() == "native" else reply.split_reply
     return split(raw)
+
+
+def digests(documents: Documents, *, without_id: bool) -> npt.NDArray[np.uint64]:
+    """Two numbers for each document; equal ones mean equal bytes (see `levada.bson.digest`).
+
+    Args:
+        documents: any bytes; a malformed document is digested as it is.
+        without_id: digest the document without its first `_id`.
+
+    Returns:
+        uint64 [n, 2].
+    """
+    make = native_decode.digests if codec() == "native" else digest.digests
+    return make(documents, without_id=without_id)

@@ -1,14 +1,16 @@
-"""Documents -> typed columns, and replies -> documents, by the native codec."""
+"""Documents -> typed columns or digests, and replies -> documents, by the native codec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from levada.batches import Rejected
 from levada.bson.decode import in_order, too_large
+from levada.bson.digest import numbers
 from levada.bson.documents import Documents
 from levada.bson.reply import Reply, no_cursor_reply
 
@@ -79,3 +81,11 @@ def split_reply(raw: bytes) -> Reply:
         raise no_cursor_reply(error) from error
     documents = Documents(raw, np.frombuffer(starts, np.int64), np.frombuffer(ends, np.int64))
     return Reply(cursor_id, documents, token)
+
+
+def digests(documents: Documents, *, without_id: bool) -> npt.NDArray[np.uint64]:
+    """Two numbers for each document; the same as `levada.bson.digest.digests`."""
+    import bsonarrow
+
+    starts, ends = map(np.ascontiguousarray, (documents.starts, documents.ends))
+    return numbers(bsonarrow.digests(documents.buffer, starts, ends, without_id))

@@ -2,7 +2,7 @@
 
 `Decoder` turns documents into record batches of one schema that only widens, `encode` turns record batches
 back into documents; `split_reply` finds the documents in the raw reply of a MongoDB command, `validate`
-checks one document, `Profile` collects what documents hold. Batches and schemas go in and out by the Arrow
+checks one document, `Profile` collects what documents hold, `digests` tells equal ones. Batches and schemas go in and out by the Arrow
 PyCapsule interface, so that any Arrow library takes them: `pyarrow.record_batch(batch)`.
 """
 
@@ -12,6 +12,7 @@ from bsonarrow._native import (
     Profile,
     RecordBatch,
     Schema,
+    digests,
     encode,
     split_reply,
     validate,
@@ -23,6 +24,7 @@ __all__ = [
     "Profile",
     "RecordBatch",
     "Schema",
+    "digests",
     "encode",
     "split_reply",
     "validate",

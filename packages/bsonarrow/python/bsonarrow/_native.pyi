@@ -85,6 +85,17 @@ class Profile:
     def result(self) -> tuple[int, dict[str, int], tuple[Any, ...]]:
         """Documents, how many were rejected for which reason, and what stands at the root."""
 
+def digests(buffer: _Buffer, starts: _Buffer, ends: _Buffer, without_id: bool) -> bytes:
+    """BLAKE2b with 16 bytes of each of the documents `buffer[start:end]`, one after the other.
+
+    Args:
+        starts, ends: int64.
+        without_id: digest the document without its first `_id`, where it is sound up to there.
+
+    Raises:
+        ValueError: a document lies outside of the buffer.
+    """
+
 def encode(batch: _HasArray, omit_nulls: bool = False) -> tuple[Encoded, list[tuple[int, str]]]:
     """One BSON document for each row.
 

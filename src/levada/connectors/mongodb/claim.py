@@ -9,10 +9,11 @@ from pymongo.client_session import ClientSession
 from levada.connectors.base import Mode, Write
 from levada.connectors.mongodb import times
 from levada.connectors.mongodb.fence import Fence, has_transactions
+from levada.connectors.mongodb.keyindex import KeyIndex, ensure_key_index
 from levada.connectors.mongodb.operations import stop_earlier
 from levada.connectors.mongodb.rows import CHUNK_ROWS, WINDOW_TAG, attempt_range, prefix_of
+from levada.connectors.mongodb.strategy import swap_hindrance
 from levada.connectors.mongodb.target import Target
-from levada.connectors.mongodb.upsert import ensure_key_index
 from levada.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ class Claim:
         self.removed = 0
         transactions = has_transactions(self.client) and self.target.plain
         self.target.prepare()
+        self.index = KeyIndex(None, unique=False)
         if write.mode is Mode.UPSERT:
-            ensure_key_index(self.target.database, collection, write.key)
+            collation = self.target.collation
+            self.index = ensure_key_index(self.target.database, collection, write.key, collation)
+        self.swaps = write.mode is Mode.REPLACE and swap_hindrance(self.target) is None
         if self.tag is not None:
             self.target.database[collection].create_index(WINDOW_TAG, sparse=True)
         self.fence = Fence(self.client, database, collection, write, transactions=transactions)
@@ -55,12 +59,19 @@ class Claim:
 
     @property
     def rows_of_window(self) -> dict[str, Any] | None:
-        """The filter of the rows that this write replaces; None where it replaces none by window."""
+        """The filter of the rows that this write removes first; None where it removes none."""
         if self.tag is not None:
             return {WINDOW_TAG: self.tag}
+        if self.write.mode is Mode.REPLACE and not self.swaps:
+            return {}
         if self.write.mode is Mode.REPLACE_WINDOW and self.write.window and self.write.table.time:
             return times.in_window(self.write.table.time, self.write.window)
         return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the target has no rows."""
+        return self.target.database[self.target.name].find_one({}, {"_id": 1}) is None
 
     @property
     def room_is_small(self) -> bool:

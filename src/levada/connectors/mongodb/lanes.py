@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 from zlib import crc32
 
 from levada.batches import Rejected
@@ -27,36 +28,45 @@ class Tally:
         replaced: rows that were there before and are not any more.
         bytes: of the stored documents.
         rejected: not stored.
+        unchanged: rows that were stored like that already.
+        deleted: removed by an operation.
+        older: changed nothing, because a newer version is stored.
     """
 
     rows: int = 0
     replaced: int = 0
     bytes: int = 0
     rejected: list[Rejected] = field(default_factory=list)
+    unchanged: int = 0
+    deleted: int = 0
+    older: int = 0
 
     def add(self, other: Tally) -> None:
         self.rows += other.rows
         self.replaced += other.replaced
         self.bytes += other.bytes
         self.rejected += other.rejected
+        self.unchanged += other.unchanged
+        self.deleted += other.deleted
+        self.older += other.older
 
 
-Store = Callable[[int, list[bytes]], Tally]
+Item = TypeVar("Item")
 
 
-class Lanes:
-    """Hands chunks to `store(lane, documents)`; the first error stops all lanes and reaches the caller."""
+class Lanes(Generic[Item]):
+    """Hands chunks to `store(lane, items)`; the first error stops all lanes and reaches the caller."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Callable[[int, list[Item]], Tally]) -> None:
         self._store = store
-        self._queues: list[queue.Queue[list[bytes] | None]] = [queue.Queue(QUEUE) for _ in range(LANES)]
+        self._queues: list[queue.Queue[list[Item] | None]] = [queue.Queue(QUEUE) for _ in range(LANES)]
         self._tallies = [Tally() for _ in range(LANES)]
         self._error: BaseException | None = None
         self._failed = threading.Event()
         self._turn = 0
         self._threads: list[threading.Thread] = []
 
-    def put(self, documents: list[bytes], lane: int | None = None) -> None:
+    def put(self, items: list[Item], lane: int | None = None) -> None:
         """Store a chunk on a lane, or on the next one.
 
         Raises:
@@ -66,7 +76,7 @@ class Lanes:
             self._start()
         if lane is None:
             lane, self._turn = self._turn, (self._turn + 1) % LANES
-        self._offer(lane, documents)
+        self._offer(lane, items)
 
     def drain(self) -> Tally:
         """Wait until everything is stored; returns what was."""
@@ -78,6 +88,19 @@ class Lanes:
         for tally in self._tallies:
             total.add(tally)
         return total
+
+    def settle(self) -> None:
+        """Wait until everything that was put is stored.
+
+        Raises:
+            BaseException: what stopped a lane.
+        """
+        for waiting in self._queues:
+            with waiting.all_tasks_done:
+                while waiting.unfinished_tasks:
+                    self._raise()
+                    waiting.all_tasks_done.wait(0.2)
+        self._raise()
 
     def stop(self) -> None:
         """Drop what is not stored yet."""
@@ -94,22 +117,23 @@ class Lanes:
     def _work(self, lane: int) -> None:
         while not self._failed.is_set():
             try:
-                documents = self._queues[lane].get(timeout=0.2)
+                items = self._queues[lane].get(timeout=0.2)
             except queue.Empty:
                 continue
-            if documents is None:
+            if items is None:
                 return
             try:
-                self._tallies[lane].add(self._store(lane, documents))
+                self._tallies[lane].add(self._store(lane, items))
             except BaseException as error:  # noqa: BLE001 - it is raised to the caller
                 self._error = self._error or error
                 self._failed.set()
+            self._queues[lane].task_done()
 
-    def _offer(self, lane: int, documents: list[bytes] | None) -> None:
+    def _offer(self, lane: int, items: list[Item] | None) -> None:
         while True:
             self._raise()
             with suppress(queue.Full):
-                self._queues[lane].put(documents, timeout=0.2)
+                self._queues[lane].put(items, timeout=0.2)
                 return
 
     def _join(self) -> None:

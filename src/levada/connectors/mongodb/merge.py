@@ -15,7 +15,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from levada.connectors.base import Mode, Query, Sink, Write, Written
+from levada.connectors.base import Changes, Mode, Query, Sink, Write, Written
 from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, translated
 from levada.connectors.mongodb.scan import MongoSource, conjunction, reading_stages
@@ -44,7 +44,7 @@ def merge_inside(
     Raises:
         Fenced: another writer has taken over, or the lease had ended before the server began.
     """
-    if write.mode is not Mode.APPEND:
+    if write.mode is not Mode.APPEND and write.changes == Changes():
         claim = sink.claim(write)
         with translated(str(claim.target)):
             if position is not None:
@@ -94,11 +94,22 @@ class _Copy:
         return self._replace() if mode is Mode.REPLACE else self._replace_window()
 
     def _replace(self) -> Written | None:
+        if not self._claim.swaps:
+            return self._refill()
         stage = self._claim.target.stage(self._claim.fence, self._claim.write.owner)
         if not self._merge({"into": self._into(stage.name), **_INSERT}):
             stage.drop()
             return None
         return self._swap(stage)
+
+    def _refill(self) -> Written | None:
+        target = self._claim.target
+        if not self._merge({"into": self._into(target.name), **_INSERT}):
+            return None
+        rows = target.count({})
+        self._refuse_if_skipped(rows)
+        self._claim.fence.hold()
+        return Written(rows, self._claim.removed)
 
     def _swap(self, stage: Stage) -> Written:
         rows = self._claim.target.database[stage.name].estimated_document_count()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from bson import encode as encode_document
@@ -18,7 +18,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 
 from levada.batches import CANONICAL, Batch, Rejected
-from levada.bson import encode, from_canonical
+from levada.bson import Documents, encode, from_canonical
 from levada.connectors.mongodb.raw import EXACT, parsed
 
 CHUNK_ROWS = 2_000
@@ -31,6 +31,7 @@ _FIXED_SIZES = {0x01: 8, 0x07: 12, 0x09: 8, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16}
 _STRING = 0x02
 _ORDINAL = struct.Struct(">I")
 _LENGTH = struct.Struct("<i")
+T = TypeVar("T")
 
 
 class Numbering:
@@ -73,9 +74,9 @@ class Rows:
 
     def of(self, batch: Batch) -> tuple[list[bytes], list[Rejected]]:
         """The documents to store, and what can't be one."""
-        documents, refused = _encoded(batch)
+        documents, refused = encoded(batch)
         rejected, good = list(refused), []
-        for document in documents:
+        for document in documents.slices():
             try:
                 prepared = self._prepare(document)
             except InvalidBSON as error:
@@ -96,11 +97,16 @@ class Rows:
         return document
 
 
-def _encoded(batch: Batch) -> tuple[list[bytes], tuple[Rejected, ...]]:
+def encoded(batch: Batch, *, omit_nulls: bool = False) -> tuple[Documents, tuple[Rejected, ...]]:
+    """The documents of a batch, and the rows that can't be one.
+
+    Args:
+        omit_nulls: leave null members of typed rows out; documents of a canonical batch stay as they are.
+    """
     if batch.canonical:
-        return from_canonical(batch.data).slices(), ()
-    column, rejected = encode(batch.data)
-    return from_canonical(pa.record_batch([column], schema=CANONICAL)).slices(), rejected
+        return from_canonical(batch.data), ()
+    column, rejected = encode(batch.data, omit_nulls=omit_nulls)
+    return from_canonical(pa.record_batch([column], schema=CANONICAL)), rejected
 
 
 def _without(document: bytes, name: str) -> bytes:
@@ -112,16 +118,22 @@ def _without(document: bytes, name: str) -> bytes:
     return encode_document({key: value for key, value in fields.items() if key != name})
 
 
-def chunks(documents: list[bytes], rows: int = CHUNK_ROWS, size: int = CHUNK_BYTES) -> Iterator[list[bytes]]:
+def chunks(
+    items: list[T],
+    rows: int = CHUNK_ROWS,
+    size: int = CHUNK_BYTES,
+    bytes_of: Callable[[T], int] = len,  # type: ignore[assignment]
+) -> Iterator[list[T]]:
     """Cut into chunks of at most `rows` documents and about `size` bytes."""
     start, held = 0, 0
-    for at, document in enumerate(documents):
-        if at > start and (at - start == rows or held + len(document) > size):
-            yield documents[start:at]
+    for at, item in enumerate(items):
+        length = bytes_of(item)
+        if at > start and (at - start == rows or held + length > size):
+            yield items[start:at]
             start, held = at, 0
-        held += len(document)
-    if start < len(documents):
-        yield documents[start:]
+        held += length
+    if start < len(items):
+        yield items[start:]
 
 
 def identity(document: bytes) -> bytes | None:

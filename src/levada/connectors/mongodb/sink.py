@@ -4,8 +4,9 @@
 |---|---|---|
 | append | inserts; rows of a window carry `_levada_window`, by which a re-run removes them | see rows come |
 | replace | a stage with the target's options and indexes, renamed over it | see old or new, whole |
+| replace, watched | removes all rows, then inserts | see it refill |
 | replace_window | removes the window's rows by the table's time column, then inserts | see it refill |
-| upsert | replaces by key | see rows change |
+| upsert | applies changes by key (`levada.connectors.mongodb.apply`) | see rows change |
 
 Without a window, an append gives `_id`s to rows that have none, so that what a killed attempt has left is
 found and removed; rows with an `_id` of their own that are there already, byte for byte, are left alone.
@@ -16,8 +17,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from levada.connectors.base import Query, Table, Write, Writer, Written
-from levada.connectors.mongodb.claim import Claim
+from levada.connectors.base import Query, Table, Write, WritePlan, Writer, Written
+from levada.connectors.mongodb import strategy
+from levada.connectors.mongodb.claim import Claim, check
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.fence import stored_position
 from levada.connectors.mongodb.scan import MongoSource
@@ -50,6 +52,19 @@ class MongoSink:
             Fenced: a newer epoch has the fence.
         """
         return MongoWriter(self.claim(write))
+
+    def plan(self, write: Write) -> WritePlan:
+        """What a write would do; nothing is changed.
+
+        Raises:
+            ConfigError: the mode does not go with the table.
+        """
+        database, collection = self._connection.namespace(self._table)
+        check(write)
+        with translated(str(self._table)):
+            return strategy.plan(
+                strategy.Facts.of(self._connection.client, database, collection, write), write
+            )
 
     def merge_pipeline(
         self,

@@ -58,6 +58,12 @@ class Target:
     def options(self) -> dict[str, Any]:
         return dict(self.description.get("options", {}))
 
+    @property
+    def collation(self) -> dict[str, Any] | None:
+        """How it compares text; None is by the bytes."""
+        found = self.options.get("collation")
+        return dict(found) if found else None
+
     def prepare(self) -> None:
         """Create it if it is not there.
 

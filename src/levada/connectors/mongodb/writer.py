@@ -6,9 +6,10 @@ streamed over two lanes, each chunk a transaction under the fence, the position 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
@@ -17,6 +18,10 @@ from pymongo.client_session import ClientSession
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.mongodb import times
+from levada.connectors.mongodb.apply import Refused
+from levada.connectors.mongodb.applyfold import Change
+from levada.connectors.mongodb.applying import Applying
+from levada.connectors.mongodb.applylookup import TooMuch
 from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
@@ -32,11 +37,13 @@ from levada.connectors.mongodb.rows import (
     identity,
 )
 from levada.connectors.mongodb.target import Stage
-from levada.connectors.mongodb.upsert import Upserter
 from levada.connectors.screening import outside_window, set_aside
 from levada.errors import LevadaError
 from levada.positions import Position
 from levada.types.names import Renaming, originals
+
+#: A document to insert, or a change of a row.
+Item = Any
 
 
 class MongoWriter:
@@ -51,14 +58,12 @@ class MongoWriter:
         self._renaming = Renaming(originals)
         self._restoring = Restoring(claim.target.options.get("validator"))
         self.rejected: list[Rejected] = []  # so far
-        self._held: list[bytes] | None = []  # None once rows are streamed
+        self._held: list[Item] | None = []  # None once rows are streamed
         self._held_bytes = 0
-        self._waiting: dict[int | None, list[bytes]] = {}
+        self._waiting: dict[int | None, list[Item]] = {}
         self._stage: Stage | None = None
-        self._upserter: Upserter | None = None
-        if self._write.mode is Mode.UPSERT:
-            self._upserter = Upserter(claim.target.database, claim.target.name, claim.fence, self._write.key)
-        self._lanes: Lanes | None = None
+        self._applying = Applying(claim) if self._write.mode is Mode.UPSERT else None
+        self._lanes: Lanes[Item] | None = None
 
     def write(self, batch: Batch) -> None:
         """Take a batch; it is stored later, by the original names of its fields.
@@ -67,20 +72,24 @@ class MongoWriter:
             Fenced: another writer has taken over.
         """
         batch = batch if batch.canonical else replace(batch, data=self._renaming.of(batch.data))
-        documents: list[bytes] = []
+        items: list[Item] = []
         for part in self._restoring.of(self._inside_window(batch)):
-            found, rejected = self._rows.of(part)
+            found, rejected = self._taken(part)
             self.rejected += rejected
-            documents += self._acceptable(found)
+            items += found
         if self._held is not None:
-            self._held += documents
-            self._held_bytes += sum(map(len, documents))
-            whole = self._write.mode is not Mode.REPLACE
+            self._held += items
+            self._held_bytes += sum(map(_size, items))
+            whole = not self._claim.swaps
             if whole and len(self._held) <= CHUNK_ROWS and self._held_bytes <= CHUNK_BYTES:
                 return
-            documents, self._held = self._held, None
+            items, self._held = self._held, None
         with translated(self._where):
-            self._stream(documents)
+            lanes = self._stream(items)
+            if self._applying and self._applying.known_is_due:
+                self._stream([], last=True)
+                lanes.settle()
+                self._applying.read_known()
 
     def commit(self, position: Position | None) -> Written:
         """Store what is not stored yet, and the position.
@@ -91,7 +100,15 @@ class MongoWriter:
         with translated(self._where):
             tally = self._commit_at_once(position) or self._commit_stream(position)
             self._claim.fence.release()
-        return Written(tally.rows, tally.replaced, tally.bytes, (*self.rejected, *tally.rejected))
+        return Written(
+            tally.rows,
+            tally.replaced,
+            tally.bytes,
+            (*self.rejected, *tally.rejected),
+            unchanged=tally.unchanged,
+            deleted=tally.deleted,
+            older=tally.older,
+        )
 
     def abort(self) -> None:
         """Stop writing; what is stored already is removed or replaced by the next attempt."""
@@ -111,29 +128,20 @@ class MongoWriter:
         self.rejected += rejected
         return Batch(kept)
 
-    def _acceptable(self, documents: list[bytes]) -> list[bytes]:
-        if self._upserter is None:
-            return documents
-        good = []
-        for document in documents:
-            reason = self._upserter.refusal(document)
-            if reason:
-                self.rejected.append(Rejected(document, reason))
-            else:
-                good.append(document)
-        return good
+    def _taken(self, batch: Batch) -> tuple[Sequence[Item], list[Rejected]]:
+        return self._applying.of(batch) if self._applying else self._rows.of(batch)
 
     def _commit_at_once(self, position: Position | None) -> Tally | None:
         """Everything in one transaction; None if it is too much, or a document is not taken."""
         claim, held = self._claim, self._held
-        if held is None or self._write.mode is Mode.REPLACE or not claim.room_is_small:
+        if held is None or claim.swaps or not claim.room_is_small:
             return None
 
         def work(session: ClientSession | None) -> Tally:
             claim.fence.store(position, self._write.window, session)
             replaced = claim.remove(session)
-            if self._upserter:
-                tally = self._upserter.store_in(held, session)
+            if self._applying:
+                tally = self._applying.store_in(held, session)
             else:
                 tally = self._inserter(claim.target.name).store_in(held, session)
             tally.replaced += replaced
@@ -141,14 +149,14 @@ class MongoWriter:
 
         try:
             return claim.fence.run(0, work) if claim.fence.transactions else None
-        except Failed:
+        except (Failed, Refused, TooMuch):
             return None
 
     def _commit_stream(self, position: Position | None) -> Tally:
         held, self._held = self._held or [], None
         tally = self._stream(held, last=True).drain()
-        if self._upserter:
-            self._upserter.settle(tally)
+        if self._applying:
+            self._applying.settle(tally)
         tally.replaced += self._claim.removed
         if position is not None:
             self._claim.fence.refuse_if_older(position)
@@ -157,25 +165,25 @@ class MongoWriter:
         self._claim.fence.commit(position, self._write.window)
         return tally
 
-    def _stream(self, documents: list[bytes], *, last: bool = False) -> Lanes:
+    def _stream(self, items: list[Item], *, last: bool = False) -> Lanes[Item]:
         lanes = self._lanes or self._start()
-        for lane, part in self._distribute(documents):
-            waiting = list(chunks(self._waiting.pop(lane, []) + part))
+        for lane, part in self._distribute(items):
+            waiting = list(chunks(self._waiting.pop(lane, []) + part, bytes_of=_size))
             if waiting and not last:
                 self._waiting[lane] = waiting.pop()  # full chunks only: each is a transaction
             for chunk in waiting:
                 lanes.put(chunk, lane)
         return lanes
 
-    def _start(self) -> Lanes:
+    def _start(self) -> Lanes[Item]:
         claim = self._claim
         claim.make_room()
         if self._numbering and claim.tag is None:
             claim.fence.begin_attempt(Binary(self._numbering.prefix))
-        if self._write.mode is Mode.REPLACE:
+        if claim.swaps:
             self._stage = claim.target.stage(claim.fence, self._write.owner)
         target = self._stage.name if self._stage else claim.target.name
-        self._lanes = Lanes(self._upserter.store if self._upserter else self._inserter(target).store)
+        self._lanes = Lanes(self._applying.store if self._applying else self._inserter(target).store)
         return self._lanes
 
     def _inserter(self, collection: str) -> Inserter:
@@ -183,15 +191,19 @@ class MongoWriter:
         judge = judges.get(self._write.mode, _first_wins)
         return Inserter(self._claim.target.database, collection, self._claim.fence, judge)
 
-    def _distribute(self, documents: list[bytes]) -> list[tuple[int | None, list[bytes]]]:
+    def _distribute(self, items: list[Item]) -> list[tuple[int | None, list[Item]]]:
         """Rows of one key go to one lane, so that they stay in order; appended ones to any."""
         if self._write.mode is Mode.APPEND:
-            return [(None, documents)]
-        key_of: Callable[[bytes], bytes] = self._upserter.key_of if self._upserter else _identity
-        lanes: tuple[list[bytes], list[bytes]] = ([], [])
-        for document in documents:
-            lanes[lane_of(key_of(document))].append(document)
+            return [(None, items)]
+        key_of: Callable[[Any], bytes] = self._applying.key_of if self._applying else _identity
+        lanes: tuple[list[Item], list[Item]] = ([], [])
+        for item in items:
+            lanes[lane_of(key_of(item))].append(item)
         return list(enumerate(lanes))
+
+
+def _size(item: Item) -> int:
+    return len(item.document if isinstance(item, Change) else item)
 
 
 def _identity(document: bytes) -> bytes:

@@ -1,0 +1,67 @@
+"""Changes and stored documents, sorted by the keys that the server takes for equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from levada.connectors.mongodb.applyfold import Change
+from levada.connectors.mongodb.applykeys import Equality, Key, Keys
+
+
+@dataclass(slots=True)
+class Group:
+    """The changes of one key, in order.
+
+    Args:
+        form: bytes that are equal where keys are, among the groups of a chunk.
+        key: of the first change.
+        changes: at least one.
+        tries: how often the server has refused it.
+    """
+
+    form: bytes
+    key: Key
+    changes: list[Change]
+    tries: int = 0
+
+
+class Grouping:
+    """Sorts by key.
+
+    Args:
+        keys: how rows are told apart.
+        equality: asked about the values whose bytes don't say it.
+    """
+
+    def __init__(self, keys: Keys, equality: Equality) -> None:
+        self._keys = keys
+        self._equality = equality
+
+    def of(self, changes: Sequence[Change]) -> list[Group]:
+        """The changes of each key, in the order in which the keys came."""
+        forms = self._equality.forms(self._keys.odd(change.key for change in changes))
+        groups: dict[bytes, Group] = {}
+        for change in changes:
+            form = self._keys.form(change.key, forms) or b""
+            group = groups.get(form)
+            if group is None:
+                groups[form] = Group(form, change.key, [change])
+            else:
+                group.changes.append(change)
+        return list(groups.values())
+
+    def stored(self, part: Sequence[Group], found: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        """What was found under the keys of these groups, by the groups' forms."""
+        keyed = [(key, document) for document in found if (key := self._keys.of(document)) is not None]
+        odd = self._keys.odd(group.key for group in part)
+        if odd:
+            odd += [value for value in self._keys.odd(key for key, _ in keyed) if value not in set(odd)]
+        forms = self._equality.forms(odd)
+        wanted = {self._keys.form(group.key, forms): group.form for group in part}
+        stored: dict[bytes, list[bytes]] = {}
+        for key, document in keyed:
+            form = wanted.get(self._keys.form(key, forms))
+            if form is not None:
+                stored.setdefault(form, []).append(document)
+        return stored

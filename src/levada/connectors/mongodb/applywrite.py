@@ -1,0 +1,121 @@
+"""Writes rows by their `_id`: deletes, then updates, then inserts, as few commands as their size allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from levada.connectors.mongodb import fields
+from levada.connectors.mongodb.applyfold import Row
+from levada.connectors.mongodb.applylookup import equal
+from levada.connectors.mongodb.insert import Failed, raise_write_error
+from levada.connectors.mongodb.raw import parsed
+from levada.connectors.mongodb.rows import MAX_DOCUMENT, chunks
+
+DELETE, UPDATE, INSERT = range(3)
+_COMMAND_BYTES = 12_000_000
+
+
+class Moved(PyMongoError):
+    """Another writer has changed a row since it was looked up, where there are no transactions."""
+
+
+class Statement(NamedTuple):
+    """What is written for one row.
+
+    Args:
+        kind: `DELETE`, `UPDATE` or `INSERT`.
+        place: of its group in the transaction.
+        old: the stored row.
+        new: the document to insert, or the one to put in its place, without `_id`.
+    """
+
+    kind: int
+    place: int
+    old: Row
+    new: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the document that will be stored, about."""
+        return len(self.new) + len(self.old.identity or b"") + 4 * (self.kind == UPDATE)
+
+
+class Statements:
+    """Runs statements on one collection.
+
+    Args:
+        database, collection: where.
+        guarded: change a stored row only if it still is what it was when it was looked up.
+    """
+
+    def __init__(self, database: Database[Any], collection: str, *, guarded: bool) -> None:
+        self._database = database
+        self._collection = collection
+        self._guarded = guarded
+        self._commands: tuple[tuple[str, str, Callable[[Statement], bytes]], ...] = (
+            ("delete", "deletes", self._delete),
+            ("update", "updates", self._update),
+            ("insert", "documents", lambda statement: statement.new),
+        )
+
+    def run(self, statements: Sequence[Statement], session: ClientSession | None) -> None:
+        """Run statements that are in the order of their kinds.
+
+        Raises:
+            Failed: the server does not take one, by its place; those before it were run.
+            Moved: a row has changed.
+        """
+        done = 0
+        for kind, alike in groupby(statements, lambda statement: statement.kind):
+            for part in chunks(list(alike), len(statements), _COMMAND_BYTES, lambda each: each.size):
+                try:
+                    self._command(kind, part, session)
+                except Failed as failure:
+                    raise Failed(done + failure.index, failure.error) from failure
+                done += len(part)
+
+    def _command(self, kind: int, part: list[Statement], session: ClientSession | None) -> None:
+        name, items, make = self._commands[kind]
+        command = {name: self._collection, items: [parsed(make(each)) for each in part], "ordered": True}
+        answer = self._database.command(command, session=session)
+        raise_write_error(answer)
+        if self._guarded and answer["n"] < len(part):
+            raise Moved("a row was changed by another writer")
+
+    def _delete(self, statement: Statement) -> bytes:
+        return fields.framed(self._condition(statement) + b"\x10limit\0\x01\0\0\0")
+
+    def _update(self, statement: Statement) -> bytes:
+        return fields.framed(self._condition(statement) + _change(statement))
+
+    def _condition(self, statement: Statement) -> bytes:
+        condition = equal(b"_id", statement.old.identity or b"\x0a")
+        if self._guarded and len(statement.old.body) + len(statement.new) < MAX_DOCUMENT:
+            condition += _is(fields.with_id(statement.old.identity, statement.old.body))
+        return fields.nested(fields.DOCUMENT, b"q", fields.framed(condition))
+
+
+def _change(statement: Statement) -> bytes:
+    if not fields.names_an_operator(statement.new):
+        return fields.nested(fields.DOCUMENT, b"u", statement.new)
+    document = fields.with_id(statement.old.identity, statement.new)
+    stage = fields.nested(fields.DOCUMENT, b"$replaceWith", fields.framed(_literal(document)))
+    return fields.nested(fields.ARRAY, b"u", fields.array([b"\x03" + fields.framed(stage)]))
+
+
+def _is(document: bytes) -> bytes:
+    """The condition that the whole document is this one, as a field of a filter."""
+    sides = [b"\x02" + b"\x07\0\0\0$$ROOT\0", b"\x03" + fields.framed(_literal(document))]
+    return fields.nested(
+        fields.DOCUMENT, b"$expr", fields.framed(fields.nested(fields.ARRAY, b"$eq", fields.array(sides)))
+    )
+
+
+def _literal(document: bytes) -> bytes:
+    return fields.nested(fields.DOCUMENT, b"$literal", document)

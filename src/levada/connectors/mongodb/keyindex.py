@@ -1,0 +1,78 @@
+"""The index by which rows are found by their key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from levada.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """How a collection finds rows by a key.
+
+    Args:
+        found: name of the index that does; None if there is none.
+        unique: whether the server keeps the key unique.
+    """
+
+    found: str | None
+    unique: bool
+
+
+def key_index(
+    indexes: Iterable[Mapping[str, Any]], key: Sequence[str], collation: Mapping[str, Any] | None
+) -> KeyIndex:
+    """What a collection's indexes do for a key.
+
+    Args:
+        indexes: as `listIndexes` tells them.
+        key: fields.
+        collation: the collection's; an index with another one does not serve equality of text.
+    """
+    if tuple(key) == ("_id",):
+        return KeyIndex("_id_", unique=True)
+    found, unique = None, False
+    for index in indexes:
+        fields = list(index["key"])
+        if index.get("partialFilterExpression") or index.get("collation") != collation:
+            continue
+        if index.get("unique") and set(fields) <= set(key):
+            unique = True
+        usable = set(fields[: len(key)]) == set(key) and not (index.get("sparse") or index.get("hidden"))
+        if usable and found is None:
+            found = str(index["name"])
+    return KeyIndex(found, unique)
+
+
+def creation(collection: str, key: Sequence[str]) -> str:
+    """The command that creates an index on a key, for mongosh."""
+    fields = ", ".join(f"{name!r}: 1" for name in key)
+    return f"db.getCollection({collection!r}).createIndex({{{fields}}})"
+
+
+def ensure_key_index(
+    database: Database[Any], collection: str, key: Sequence[str], collation: Mapping[str, Any] | None
+) -> KeyIndex:
+    """Make sure that a key is looked up by an index, creating a unique one if there is none.
+
+    Raises:
+        ConfigError: it can't be created; the hint is the command to run.
+    """
+    there = key_index(database[collection].list_indexes(), key, collation)
+    if there.found:
+        return there
+    try:
+        name = database[collection].create_index([(name, 1) for name in key], unique=True)
+    except OperationFailure as error:
+        raise ConfigError(
+            f"the key {', '.join(key)} has no index, and a unique one can't be created: {error}",
+            where=f"{database.name}.{collection}",
+            hint=f"run {creation(collection, key)} as its owner",
+        ) from error
+    return KeyIndex(name, unique=True)
