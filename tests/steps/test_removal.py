@@ -1,0 +1,151 @@
+"""Rows that are gone from the source: by comparing keys, or by a condition."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from levada.errors import ConfigError, Fatal
+from levada.project import Project
+from levada.steps import removal
+
+from .conftest import Clock, Make
+
+Document = dict[str, Any]
+START = datetime(2026, 11, 1, tzinfo=UTC)
+TARGETS = ["wh", "lake", "db"]
+COMPARE: dict[str, Any] = {"mode": "upsert", "deletes": "compare"}
+
+
+@pytest.fixture
+def source(mongo: MongoClient[Document], database: str) -> Any:
+    return mongo[database].src
+
+
+@pytest.fixture
+def project(make: Make) -> Project:
+    return make("steps: {s: {copy: {from: db.src, to: wh.unused}}}")
+
+
+def rows(project: Project, address: str) -> dict[Any, Document]:
+    return {row["_id"]: row for row in project.read(address).read_all().to_pylist()}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_that_are_gone_are_removed_after_an_increment(
+    project: Project, clock: Clock, source: Any, target: str
+) -> None:
+    source.insert_many([{"_id": n, "at": START, "v": 1} for n in range(20)])
+    options = {"since": "at", "deletes": "compare"}
+    assert project.copy("db.src", f"{target}.dst", **options).values["compared"] == 20
+    source.delete_many({"_id": {"$in": [3, 7, 19]}})
+    source.update_one({"_id": 5}, {"$set": {"at": clock.now, "v": 2}})
+    source.insert_one({"_id": 30, "at": clock.now, "v": 2})
+    clock.now += timedelta(hours=1)
+    done = project.copy("db.src", f"{target}.dst", **options)
+    assert done.values["deleted"] == 3
+    assert "3 of 21 keys gone" in str(done.note)
+    kept = {n: 1 for n in range(20) if n not in (3, 7, 19)} | {5: 2, 30: 2}
+    assert {key: row["v"] for key, row in rows(project, f"{target}.dst").items()} == kept
+    clock.now += timedelta(hours=1)
+    source.delete_one({"_id": 30})  # nothing else happened
+    assert project.copy("db.src", f"{target}.dst", **options).values["deleted"] == 1
+    assert 30 not in rows(project, f"{target}.dst")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_whole_upsert_removes_what_is_gone_without_any_state(
+    project: Project, source: Any, target: str
+) -> None:
+    made = [ObjectId() for _ in range(10)]
+    source.insert_many([{"_id": one} for one in made])
+    project.copy("db.src", f"{target}.dst", key=("_id",), **COMPARE)
+    source.delete_many({"_id": {"$in": made[:4]}})
+    project.copy("db.src", f"{target}.dst", key=("_id",), **COMPARE)
+    assert sorted(rows(project, f"{target}.dst")) == sorted(map(str, made[4:]))
+
+
+def test_keys_of_several_columns_are_compared_as_a_whole(project: Project, source: Any) -> None:
+    pairs = [(a, b) for a in range(3) for b in ("x", "y", None)]
+    source.insert_many([{"a": a, "b": b} for a, b in pairs])
+    project.copy("db.src", "wh.src", mode="replace", columns=("a", "b"), where="b IS NOT NULL")
+    project.copy("wh.src", "wh.dst", mode="replace")
+    project.copy("db.src", "wh.dst", columns=("a", "b"), where="b IS NULL")  # rows that are nobody's
+    project.copy("db.src", "wh.src", mode="replace", columns=("a", "b"), where="b = 'x' AND a < 2")
+    project.copy("wh.src", "wh.dst", key=("a", "b"), **COMPARE)
+    found = {(row["a"], row["b"]) for row in project.read("wh.dst").read_all().to_pylist()}
+    assert found == {(0, "x"), (1, "x"), (0, None), (1, None), (2, None)}
+
+
+def test_an_empty_source_removes_nothing(project: Project, source: Any) -> None:
+    source.insert_many([{"_id": n} for n in range(3)])
+    project.copy("db.src", "wh.dst", mode="replace")
+    source.delete_many({})
+    with pytest.raises(Fatal, match=r"has no rows, so all of wh\.dst would be removed"):
+        project.copy("db.src", "wh.dst", key=("_id",), **COMPARE)
+    assert len(rows(project, "wh.dst")) == 3
+
+
+def test_a_source_with_other_keys_removes_nothing(
+    project: Project, source: Any, mongo: MongoClient[Document], database: str
+) -> None:
+    source.insert_many([{"_id": n} for n in range(3)])
+    project.copy("db.src", "wh.dst", mode="replace")
+    mongo[database].other.insert_many([{"_id": f"{n}"} for n in range(3)])
+    with pytest.raises(ConfigError, match=r"'_id' is int32 in wh\.dst, but string in db\.other"):
+        removed(project, "db.other", "wh.dst")
+    mongo[database].third.insert_many([{"_id": n} for n in range(10, 13)])
+    with pytest.raises(Fatal, match="has none of the 3 keys"):
+        removed(project, "db.third", "wh.dst")
+    assert len(rows(project, "wh.dst")) == 3
+
+
+def removed(project: Project, source: str, target: str) -> removal.Removed:
+    """Compare two tables without a copy before."""
+    from dataclasses import replace
+
+    from levada.connectors.base import Mode, Write
+    from levada.steps.adhoc import Overlay, context_of, settings_of
+
+    overlay = Overlay(project.tables, None)
+    settings = settings_of(overlay, {"from": source, "to": target, "key": ("_id",), **COMPARE})
+    context = replace(context_of(overlay, settings, None, None))
+    write = Write(overlay.table(target), Mode.UPSERT, "test", ("_id",))
+    return removal.Removal(context, overlay.table(source), write).run()
+
+
+def test_widths_of_integers_are_no_other_type(project: Project, source: Any) -> None:
+    from bson import Int64
+
+    source.insert_many([{"_id": Int64(n)} for n in range(3)])
+    project.copy("db.src", "wh.dst", mode="replace")
+    source.delete_many({})
+    source.insert_many([{"_id": n} for n in range(2)])
+    assert removed(project, "db.src", "wh.dst") == removal.Removed(1, 3)
+
+
+@pytest.mark.parametrize("target", ["wh", "lake", "db"])
+def test_rows_that_a_condition_calls_deleted_are_removed(
+    project: Project, clock: Clock, source: Any, target: str
+) -> None:
+    source.insert_many([{"_id": n, "at": START, "gone": None} for n in range(4)])
+    options = {"since": "at", "delete_where": "gone is not null and _id < 3"}
+    assert project.copy("db.src", f"{target}.dst", **options).rows == 4
+    source.update_many({"_id": {"$gte": 2}}, {"$set": {"at": clock.now, "gone": clock.now}})
+    clock.now += timedelta(hours=1)
+    done = project.copy("db.src", f"{target}.dst", **options)
+    assert done.values["deleted"] == 1
+    assert sorted(rows(project, f"{target}.dst")) == [0, 1, 3]
+    assert "levada_operation" not in rows(project, f"{target}.dst")[0]
+
+
+def test_a_condition_on_a_column_that_no_row_has_removes_nothing(project: Project, source: Any) -> None:
+    source.insert_one({"_id": 1})
+    done = project.copy("db.src", "wh.dst", mode="upsert", key=("_id",), delete_where="gone is not null")
+    assert done.rows == 1
+    with pytest.raises(ConfigError, match="can't use the condition"):
+        project.copy("db.src", "wh.dst", mode="upsert", key=("_id",), delete_where="gone is is null")
