@@ -38,6 +38,7 @@ class Fault:
         cut: the body ends after this many bytes, and the header says that it does.
         delay: seconds before anything is sent.
         text: the true answer, changed.
+        raw: the body, byte for byte.
     """
 
     status: int = 200
@@ -47,6 +48,7 @@ class Fault:
     cut: int | None = None
     delay: float = 0.0
     text: Callable[[str], str] | None = None
+    raw: bytes | None = None
 
 
 class Api:
@@ -197,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, {}, json.dumps(made if api.token_answer is None else api.token_answer)
 
     def _send(self, status: int, headers: Mapping[str, str], text: str, fault: Fault) -> None:
-        data = text.encode("utf-8", "surrogatepass")
+        data = text.encode("utf-8", "surrogatepass") if fault.raw is None else fault.raw
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)

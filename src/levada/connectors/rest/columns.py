@@ -17,9 +17,10 @@ from levada.connectors.isotimes import UNITS, day, moment
 from levada.connectors.jsontext import as_double
 from levada.connectors.rest.documents import embedded
 from levada.types import kind_of
+from levada.types.kinds import decimal_facts
 
 _TIMES = {"timestamp": None, "epoch": "s", "epoch_ms": "ms"}
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _RANGES = {"int32": range(-(2**31), 2**31), "int64": range(-(2**63), 2**63)}
 
 
@@ -70,7 +71,8 @@ def _converter(field: pa.Field) -> Callable[[Any], Any] | None:
     if pa.types.is_timestamp(field.type):
         return _text_time(field.type.unit)
     if pa.types.is_decimal(field.type):
-        return _decimal(field.type.precision, field.type.scale)
+        whole, scale = decimal_facts(field)
+        return _decimal(whole + scale, scale)
     kind = kind_of(field)
     return _integer(_RANGES[kind]) if kind in _RANGES else _SCALARS.get(kind)
 

@@ -186,8 +186,8 @@ class Transport:
         where = without_query(response.url)
         try:
             return loads(_text(response))
-        except json.JSONDecodeError as error:
-            told = f"the server answered something that is no JSON: {error.msg} at character {error.pos}"
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            told = f"the server answered something that is no JSON: {error}"
             shown = self._shown(response)
             if "json" in _media(response) or response.content.lstrip()[:1] in (b"{", b"[", b""):
                 raise _Again(Retriable(told, where=where, hint=f"it begins with {shown}")) from None
