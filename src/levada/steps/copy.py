@@ -6,8 +6,7 @@ their exact BSON; everything else travels as typed Arrow batches.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
@@ -27,7 +26,8 @@ from levada.steps.delivery import Delivered, Delivery, Target
 from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
 from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
-from levada.steps.removal import OPERATION, Removal, Removed, told
+from levada.steps.outcome import Outcome
+from levada.steps.removal import OPERATION, Removal, told
 from levada.steps.reshape import Reshaping, ShapeSettings
 from levada.windows import Window
 
@@ -172,10 +172,10 @@ class CopyStep:
             window = self.window(work)
             if window is not None and window.start >= context.now:
                 raise ConfigError(f"window {window} lies in the future")
-            done = _Done({"window": str(window)} if window else {})
+            done = Outcome({"window": str(window)} if window else {})
             done.add(self._move(work, Piece(self.query, window), work.start()), work.family)
         if settings.deletes == "compare":
-            done.removed(Removal(context, work.source, work.delivery.write).run())
+            done.removed(Removal(context, work.source, work.delivery.write, settings.sql).run())
         return done.result(work.family, "to quarantine" if context.store else "set aside")
 
     def work(self, context: StepContext) -> Work:
@@ -193,12 +193,12 @@ class CopyStep:
         cursor = Cursor(connection, work.source, self.query)
         return Increment(work.context, self.settings, cursor, self.settings.job or work.context.owner)
 
-    def _increments(self, work: Work) -> _Done:
+    def _increments(self, work: Work) -> Outcome:
         """Everything that is due, piece by piece; what is committed stays when a later piece fails."""
         context, settings, family = work.context, self.settings, work.family
         start, increment = work.start(), self.increment(work)
         plan = increment.plan(start, family.interrupted if family else None)
-        done = _Done(plan.values, notes(plan, settings))
+        done = Outcome(plan.values, notes(plan, settings))
         for piece in plan.pieces:
             context.check_stop()
             done.add(self._move(work, piece, start), family)
@@ -422,44 +422,3 @@ def _keeps_documents(context: StepContext, table: Table) -> bool:
     connection: Any = context.tables.connection(table.connection)
     asked = getattr(connection, "keeps_documents", None)
     return bool(asked(table)) if asked else bool(connection.kind == "mongodb")
-
-
-class _Done:
-    """What has been done so far, as the step will report it."""
-
-    def __init__(self, values: Mapping[str, Any], notes: Iterable[str] = ()) -> None:
-        self._values = {"replaced": 0, "quarantined": 0, **values}
-        self._counts = Counter[str]()
-        self._notes = list(notes)
-        self._children = Counter[str]()
-
-    def add(self, delivered: Delivered, family: Family | None) -> None:
-        """One commit."""
-        written = delivered.written
-        for name in ("rows", "bytes", "replaced", *_TOLD):
-            self._counts[name] += getattr(written, name)
-        self._counts["quarantined"] += delivered.quarantined
-        self._notes += [delivered.note] if delivered.note else []
-        self._children.update(family.rows if family else {})
-
-    def removed(self, removed: Removed) -> None:
-        """Rows that are gone from the source."""
-        self._counts["deleted"] += removed.rows
-        self._counts["compared"] += removed.compared
-        self._notes.append(f"{removed.rows:,} of {removed.compared:,} keys gone")
-
-    def result(self, family: Family | None, where: str) -> StepResult:
-        counts = self._counts
-        values: dict[str, Any] = {**self._values, "replaced": counts["replaced"]}
-        values |= {"quarantined": counts["quarantined"]}
-        values |= {name: counts[name] for name in (*_TOLD, "compared") if counts[name]}
-        notes = [f"{counts['quarantined']} {where}"] if counts["quarantined"] else []
-        notes += self._notes
-        if family:
-            values |= {"children": dict(self._children), "not_arrays": family.not_arrays}
-            notes += family.notes(self._children)
-        return StepResult(counts["rows"], counts["bytes"], values, "; ".join(notes) or None)
-
-
-#: Counts of a commit that are told where they are not zero.
-_TOLD = ("unchanged", "deleted", "older")

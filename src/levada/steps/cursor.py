@@ -88,6 +88,11 @@ class Cursor:
         """Whether reads cost requests to an API, so that nothing is read only to be counted."""
         return bool(getattr(self.connection, "metered", False))
 
+    @property
+    def cheap(self) -> bool:
+        """Whether rows can be looked at before they are copied; an API would have to give all its pages."""
+        return self.connection.kind != "rest"
+
     def kind(self) -> Literal["time", "number"] | None:
         """What its values are; None where there is none yet.
 
@@ -95,6 +100,8 @@ class Cursor:
             ConfigError: they are neither times nor numbers.
         """
         if self.metered:
+            return "time"
+        if not self.cheap:
             return "time"
         return self._kind_in_mongodb() if self.mongodb else self._kind_by_column()
 
@@ -117,7 +124,8 @@ class Cursor:
         return any(len(batch.data) for batch in batches)
 
     def _kind_by_column(self) -> Literal["time", "number"] | None:
-        query = Query((self.name,), f"{self.sql} IS NOT NULL", batch_rows=1_000)
+        query = self.narrowed(f"{self.sql} IS NOT NULL")
+        query = replace(query, columns=(self.name,), batch_rows=1_000)
         for batch in self.connection.source(self.table, query).read(None, None):
             kind = batch.data.schema.types[0]
             if pa.types.is_timestamp(kind) or pa.types.is_date(kind):

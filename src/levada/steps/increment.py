@@ -320,6 +320,9 @@ class Increment:
             return [now]
         if self._cursor.metered:
             return cuts(last, now, step, set(range(-(-(now - last) // step))))
+        if not self._cursor.cheap:
+            count = -((last - now) // step)
+            return cuts(last, now, step, set(range(count)))
         busy: set[int] = set()
         for values in self._cursor.values(self._cursor.query, Window(last, now), None):
             moments = seconds(values)

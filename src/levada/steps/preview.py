@@ -142,7 +142,7 @@ def _start(work: Work) -> Position:
 def _missing(step: CopyStep, context: StepContext, work: Work) -> list[str]:
     """Columns that the copy names and the first rows of the source have not."""
     settings = step.settings
-    if settings.pipeline:
+    if settings.pipeline or settings.sql:
         return []
     schema = _schema(context, work.source, settings.sql)
     if schema is None:

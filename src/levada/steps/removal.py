@@ -37,6 +37,7 @@ from levada.types import kind_of
 
 OPERATION = "levada_operation"
 _MEMORY = "512MB"
+_ROWS = 50_000
 
 
 def told(batches: Iterable[Batch], condition: str, where: str) -> Iterator[Batch]:
@@ -110,13 +111,15 @@ class Removal:
         context: of the step.
         source: the table that is right.
         write: what the copy wrote: its table loses rows.
+        sql: the query that the source is, where it is no table.
     """
 
-    def __init__(self, context: StepContext, source: Table, write: Write) -> None:
+    def __init__(self, context: StepContext, source: Table, write: Write, sql: str | None = None) -> None:
         self._context = context
         self._source = source
         self._target = write.table
         self._key = write.key
+        self._sql = sql
 
     def run(self) -> Removed:
         """Remove the rows that are gone.
@@ -126,19 +129,18 @@ class Removal:
             Fatal: the source has no row, or none that the target has: that is rather a mistake.
         """
         with closing(Spool()) as target, closing(Spool()) as source:
-            self._read(self._target, target)
+            self._read(self._target, Query(self._key), target)
             if not target.rows:
                 return Removed(0, 0)
-            self._read(self._source, source)
+            self._read(self._source, Query(self._key, sql=self._sql), source)
             gone = self._compare(target, source)
             if len(gone):
                 self._remove(target, gone)
         return Removed(len(gone), target.rows)
 
-    def _read(self, table: Table, spool: Spool) -> None:
+    def _read(self, table: Table, query: Query, spool: Spool) -> None:
         connection = self._context.tables.connection(table.connection)
-        query = Query(self._key, batch_rows=50_000)
-        for batch in connection.source(table, query).read(None, None):
+        for batch in connection.source(table, replace(query, batch_rows=_ROWS)).read(None, None):
             self._context.check_stop()
             if batch.rejected:
                 raise self._refused(f"the key of a row of {table} can't be read: {batch.rejected[0].reason}")
