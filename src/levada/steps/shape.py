@@ -147,6 +147,8 @@ def parse(raw: Any) -> Document:
     if not raw:
         raise Misshapen("the shape is empty", hint="write `field: column` for each field, or `'*': rest`")
     shape = _document(raw, (), "", {})
+    if len(rests(shape)) > 1:
+        raise Misshapen(f"{REST!r} stands twice", (), "the other columns can go to one place only")
     if isinstance(shape.fields.get("_id"), Array | Each):
         raise Misshapen("MongoDB takes no array as `_id`", ("_id",), "give it a column or a document")
     return shape
@@ -336,7 +338,17 @@ def _array(raw: Any, place: KeyPath, path: str, options: Mapping[str, Any]) -> A
     inner = [node for item in items for node in walk(item)]
     if any(isinstance(node, Each) or (isinstance(node, Document) and node.rest) for node in inner):
         raise Misshapen(f"`each` and {REST!r} can't stand in an array", place)
+    if any(_form(item) != _form(items[0]) for item in items):
+        hint = "all values, or all documents of the same fields with the same `if_null`"
+        raise Misshapen("the elements of an array are not alike", place, hint)
     return Array(path, items, _nulls(options, place), _if_null(options, place, "keep"))
+
+
+def _form(node: Node) -> Any:
+    """What elements of one array share: a field that only some had would be null in the others."""
+    if not isinstance(node, Document):
+        return None
+    return {name: (getattr(inner, "if_null", None), _form(inner)) for name, inner in node.fields.items()}
 
 
 def _whole(raw: Any, place: KeyPath, path: str, options: Mapping[str, Any]) -> Document:
