@@ -18,6 +18,7 @@ CONNECTORS: Mapping[str, str] = {
     "duckdb": "levada.connectors.duckdb:DuckdbConnection",
     "files": "levada.connectors.files:FilesConnection",
     "mysql": "levada.connectors.mysql:MysqlConnection",
+    "postgres": "levada.connectors.postgres:PostgresConnection",
     "rest": "levada.connectors.rest:RestConnection",
 }
 STEPS: Mapping[str, str] = {

@@ -4,6 +4,7 @@
 |---|---|
 | `mongodb://host/database.collection` (also `mongodb+srv://`) | a collection |
 | `mysql://user@host/database.table` (also `mariadb://`) | a table of MySQL or MariaDB |
+| `postgres://user@host/database.table` (also `postgresql://`, `database.schema.table`) | a PostgreSQL table |
 | `file:///folder/table.csv`, `s3://bucket/folder/table.csv` | a file: `.parquet`, or text such as `.csv.gz` |
 | `file:///folder/table`, `s3://bucket/folder/table` | a Delta table |
 """
@@ -177,6 +178,28 @@ def _mysql(address: str) -> Found:
     return f"mysql://{place}/{database}", "mysql", settings, table
 
 
+def _postgres(address: str) -> Found:
+    parts = urlsplit(address)
+    try:
+        plain = "@" not in parts.path and (parts.netloc.count(",") > 0 or parts.port != 0)
+    except ValueError:
+        plain = False
+    if not plain:  # not shown: it may be a part of the password
+        raise ConfigError(
+            "user or password of this PostgreSQL URL hold a special character",
+            hint="percent-encode it: / is %2F, @ is %40, : is %3A",
+        )
+    database, dot, table = parts.path.lstrip("/").partition(".")
+    if not (database and dot and table):
+        raise ConfigError(
+            "this PostgreSQL URL names no table",
+            hint="write postgres://user:password@host:port/database.table, or database.schema.table",
+        )
+    host = parts.netloc.rpartition("@")[2]
+    uri = urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, ""))
+    return f"postgres://{host}/{unquote(database)}", "postgres", {"uri": uri}, unquote(table)
+
+
 #: A table of this name is a file (or a folder or pattern of files), any other one a Delta table.
 FILE = re.compile(r"[^.]\.(parquet|(csv|jsonl|ndjson|ejson)(\.(gz|zst))?)$", re.IGNORECASE)
 
@@ -220,6 +243,8 @@ _SCHEMES: Mapping[str, Callable[[str], Found]] = {
     "mongodb": _mongodb,
     "mongodb+srv": _mongodb,
     "mysql": _mysql,
+    "postgres": _postgres,
+    "postgresql": _postgres,
     "mariadb": _mysql,
     "file": _stored,
     "s3": _stored,

