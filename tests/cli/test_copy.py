@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 
 from levada.cli.output import Meter
@@ -164,3 +167,72 @@ def test_a_resumed_copy_says_where_it_went_on(
 
 def refuse(_: object) -> None:
     raise Retriable("the lake is away")
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, mongod: str, database: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a DuckDB warehouse and a MongoDB `shop`, in the folder that commands run in."""
+    with duckdb.connect(str(tmp_path / "wh.duckdb")) as there:
+        there.execute(
+            "create table customer_scores as select i as customer_id, md5(i::varchar)[1:24] as ref,"
+            " i / 8 as churn_score, 'x' as unused from range(10) t(i)"
+        ).fetchall()
+    (tmp_path / "levada.yml").write_text(
+        "format: 1\nname: test\nconnections:\n  warehouse: {type: duckdb, path: wh.duckdb}\n"
+        f"  shop: {{type: mongodb, uri: '{mongod}', database: {database}}}\n"
+    )
+    (tmp_path / "scores.yml").write_text(
+        "customer_id: customer_id\nref: {column: ref, type: object_id}\nscores: {churn: churn_score}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+REVERSE = ("copy", "warehouse.customer_scores", "shop.customers", "--mode", "upsert", "--key", "customer_id")
+
+
+def test_rows_of_a_warehouse_become_documents(
+    levada: Levada, warehouse: Path, mongo: MongoClient[Any], database: str
+) -> None:
+    for _ in range(2):
+        done = levada(*REVERSE, "--shape", "scores.yml", "--json")
+        assert (done.code, done.json["rows"]) == (0, 10)
+    found = list(mongo[database].customers.find({}, {"_id": 0}, sort=[("customer_id", 1)]))
+    assert [row["scores"] for row in found] == [{"churn": number / 8} for number in range(10)]
+    assert found[3]["ref"] == ObjectId(hashlib.md5(b"3").hexdigest()[:24])
+
+
+def test_a_dry_run_tells_fields_and_columns_that_are_left_out(
+    levada: Levada, warehouse: Path, mongo: MongoClient[Any], database: str
+) -> None:
+    told = levada(*REVERSE, "--shape", "scores.yml", "--dry-run")
+    assert "fields of the documents: customer_id, ref, scores.churn\n" in told.out
+    assert "columns that the shape leaves out: unused\n" in told.out
+    assert mongo[database].list_collection_names() == []
+
+
+def test_a_query_takes_the_place_of_the_table(
+    levada: Levada, warehouse: Path, mongo: MongoClient[Any], database: str
+) -> None:
+    sql = "select 'all' as name, count(*) as n from customer_scores"
+    assert levada("copy", "warehouse.q", "shop.totals", "--sql", sql, "--where", "n > 1").code == 0
+    assert mongo[database].totals.find_one({}, {"_id": 0}) == {"name": "all", "n": 10}
+    refused = levada("copy", "warehouse.q", "shop.totals", "--sql", "drop table customer_scores")
+    assert (refused.code, "not one SELECT" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "what"),
+    [
+        ("a: b\nb: {column: c, typ: int}\n", "bad.yml:2 b.typ", "no option 'typ'"),
+        ("- a\n", "bad.yml", "the file is a list"),
+        ("a: churn\n", "warehouse.customer_scores", "no column 'churn'"),
+        ("a: 'b\n", "bad.yml:", "malformed YAML"),
+    ],
+)
+def test_a_shape_that_cannot_be_says_where(
+    levada: Levada, warehouse: Path, shape: str, place: str, what: str
+) -> None:
+    (warehouse / "bad.yml").write_text(shape)
+    refused = levada("copy", "warehouse.customer_scores", "shop.t", "--shape", "bad.yml")
+    assert (refused.code, place in refused.err, what in refused.err) == (2, True, True), refused.err
