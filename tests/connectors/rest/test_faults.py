@@ -170,3 +170,35 @@ def test_doctor_tries_every_resource(api: Api, opened: Open) -> None:
     assert all(finding.ok for finding in connection.diagnose())
     api.faults = [Fault(status=401)]
     assert [finding.ok for finding in connection.diagnose()] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "slept"),
+    [
+        (403, {"Retry-After": "3"}, 3),
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "20"}, 20),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795521630"}, 30),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1795521630", "Retry-After": "4"}, 4),
+        (400, {"Retry-After": "3"}, 3),
+    ],
+)
+def test_a_limit_of_rate_is_waited_for(
+    api: Api, opened: Open, waiting: Waiting, status: int, headers: dict[str, str], slept: float
+) -> None:
+    """The clock begins at 1795521600 seconds since 1970."""
+    api.faults = [Fault(status=status, headers=headers)]
+    assert ids(read(opened(RESOURCE))) == ROWS
+    assert waiting.slept == [slept]
+
+
+def test_a_forbidden_request_that_has_requests_left_is_an_error(api: Api, opened: Open) -> None:
+    headers = {"X-RateLimit-Remaining": "10", "X-RateLimit-Reset": "20"}
+    api.faults = [Fault(status=403, headers=headers)]
+    with pytest.raises(ConfigError):
+        read(opened(RESOURCE))
+
+
+def test_parameters_are_written_as_json_writes_them(api: Api, opened: Open) -> None:
+    read(opened({**RESOURCE, "params": {"active": True, "deleted": False, "size": 5, "kind": "x&y"}}))
+    expected = {"active": "true", "deleted": "false", "size": "5", "kind": "x&y"}
+    assert all(expected.items() <= asked.query.items() for asked in api.asked)

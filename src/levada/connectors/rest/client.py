@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -39,13 +39,11 @@ class Client:
     """Makes the requests of one connection; threads may share it.
 
     Args:
-        name: of the connection.
         settings: checked.
         clock: time.
     """
 
-    def __init__(self, name: str, settings: RestSettings, clock: Clock) -> None:
-        self._name = name
+    def __init__(self, settings: RestSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._pace = Pace(settings.requests_per_second, clock)
@@ -55,13 +53,19 @@ class Client:
         self._lock = threading.Lock()
 
     def pages(
-        self, resource: Resource, query: Mapping[str, Any], body: Mapping[str, Any], where: str
-    ) -> Iterator[Page]:
+        self,
+        resource: Resource,
+        query: Mapping[str, Any],
+        body: Mapping[str, Any],
+        where: str,
+        retries: int | None = None,
+    ) -> Generator[Page]:
         """The pages of a resource, one after the other.
 
         Args:
             query, body: what this read adds to the resource's parameters; `body` by paths.
             where: the table, for errors.
+            retries: instead of the connection's.
 
         Raises:
             ConfigError, Fatal, Retriable: see `Transport` and `Guarded`; a page lacks its rows.
@@ -73,7 +77,7 @@ class Client:
         settings = self._settings
         auth = self._authentication()
         renew = auth.renew if isinstance(auth, Token) else None
-        with closing(self._session(settings.base_url, renew)) as session:
+        with closing(self._session(settings.base_url, renew, retries)) as session:
             headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
             client = RESTClient(
                 settings.base_url, headers, auth, session=session, config=RuntimeConfiguration()
@@ -85,7 +89,7 @@ class Client:
             found = client.paginate(
                 resource.path,
                 method=resource.method,
-                params={**resource.params, **query},
+                params={**_params(resource.params), **query},
                 json=_body(resource.json_body, body),
                 paginator=guarded,
                 data_selector="$",
@@ -95,9 +99,14 @@ class Client:
                 yield Page(number, rows.of(page.response), without_query(page.response.url))
 
     def close(self) -> None:
+        """Close what tokens came by, and leave the log alone."""
+        with self._lock:
+            if isinstance(self._auth, Token):
+                self._auth.close()
+            self._auth = None
         self._redaction.rest()
 
-    def _session(self, origin: str, renew: Any = None) -> Any:
+    def _session(self, origin: str, renew: Any = None, retries: int | None = None) -> Any:
         """A session whose every request goes by the transport; nothing is taken from a `.netrc`."""
         import requests
         from requests.adapters import HTTPAdapter
@@ -111,7 +120,7 @@ class Client:
             origin,
             settings.allowed_hosts,
             settings.timeout.total_seconds(),
-            settings.retries,
+            settings.retries if retries is None else retries,
             settings.max_wait.total_seconds(),
         )
         transport: Any = Transport(
@@ -160,6 +169,7 @@ class Token:
         from dlt.sources.helpers.rest_client.auth import OAuth2ClientCredentials
 
         scope = {"scope": settings.scope} if settings.scope else {}
+        self._session = session
         self._url = settings.token_url
         self._redaction = redaction
         self._lock = threading.Lock()
@@ -184,6 +194,9 @@ class Token:
             if request.headers.get("Authorization") == f"Bearer {self._grant.access_token}":
                 self._obtain()
             request.headers["Authorization"] = f"Bearer {self._grant.access_token}"
+
+    def close(self) -> None:
+        self._session.close()
 
     def _obtain(self) -> None:
         where = without_query(self._url)
@@ -284,6 +297,11 @@ def need_dlt() -> None:
 def _nothing(request: Any) -> Any:
     """No credentials; without it requests would look for some in `.netrc`."""
     return request
+
+
+def _params(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a query; booleans as JSON writes them, not as Python does."""
+    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
 
 
 def _body(fixed: Mapping[str, Any] | None, added: Mapping[str, Any]) -> dict[str, Any] | None:

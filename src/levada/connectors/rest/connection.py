@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -33,7 +34,7 @@ class RestConnection:
     def __init__(self, name: str, settings: RestSettings, root: Path, clock: Clock | None = None) -> None:  # noqa: ARG002
         self.name = name
         self.settings = settings
-        self._client = Client(name, settings, clock or Clock())
+        self._client = Client(settings, clock or Clock())
 
     def describe(self) -> str:
         """The API's URL."""
@@ -74,7 +75,7 @@ class RestConnection:
         except LevadaError as error:
             return [Finding(False, f"{self.name}: {error.what}", error.hint)]
         findings = [Finding(True, f"{self.name}: dlt {version('dlt')}, {self.describe()}")]
-        findings += [self._tried(name, resource) for name, resource in self.settings.resources.items()]
+        findings += [self._tried(name) for name in self.tables()]
         return [*findings, Finding(True, "rights needed: read each resource")]
 
     def close(self) -> None:
@@ -91,9 +92,12 @@ class RestConnection:
             )
         return resources[name]
 
-    def _tried(self, name: str, resource: Resource) -> Finding:
+    def _tried(self, name: str) -> Finding:
+        where = f"{self.name}.{name}"
+        pages = self._client.pages(self.settings.resources[name], {}, {}, where, retries=0)
         try:
-            page = next(self._client.pages(resource, {}, {}, f"{self.name}.{name}"), None)
+            with closing(pages):
+                page = next(pages, None)
         except LevadaError as error:
             return Finding(False, f"{name}: {error.what}", error.hint)
         return Finding(True, f"{name}: {len(page.rows) if page else 0} rows on the first page")

@@ -7,7 +7,7 @@ import logging
 from urllib.parse import quote, quote_plus, urlsplit
 
 _SHOWN = "***"
-_LOGGERS = ("urllib3.connectionpool", "requests", "requests_oauthlib")
+_LOGGER = "urllib3.connectionpool"
 
 
 class Redaction(logging.Filter):
@@ -39,12 +39,12 @@ class Redaction(logging.Filter):
         return True
 
     def watch(self) -> None:
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self)
+        """Begin to mask the records."""
+        logging.getLogger(_LOGGER).addFilter(self)
 
     def rest(self) -> None:
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self)
+        """Mask no more."""
+        logging.getLogger(_LOGGER).removeFilter(self)
 
 
 def without_query(url: str | None) -> str:

@@ -21,6 +21,9 @@ from levada.config import Duration
 from levada.config.shapes import one_or_many
 from levada.connectors.rest.columns import column
 
+#: Headers shorter than this (`X-Version: 2`) are no secrets, and masking them would garble messages.
+_SHORTEST = 6
+
 TimeFormat = Literal["iso", "epoch", "epoch_ms", "date"]
 
 
@@ -314,6 +317,7 @@ class RestSettings(_Model):
     def secrets(self) -> list[str]:
         """Texts that no message may show."""
         found = [value.get_secret_value() for value in self.headers.values()]
+        found = [value for value in found if len(value) >= _SHORTEST]
         auth = self.auth
         values = [getattr(auth, name) for name in type(auth).model_fields] if auth else []
         found += [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -125,7 +125,7 @@ class _Rows:
 
     def of(self, rows: list[Any], where: str) -> Found:
         """The wanted rows of a page."""
-        texts: list[bytes] = []
+        kept: list[Any] = []
         documents: list[bytes] = []
         declared: list[dict[str, Any]] = []
         rejected: list[Rejected] = []
@@ -138,10 +138,10 @@ class _Rows:
             except (ValueError, ArithmeticError, RecursionError) as error:
                 rejected.append(Rejected(original(row), f"{where}, row {at}: {error}"))
                 continue
-            texts.append(original(row))
+            kept.append(row)
             documents.append(document)
             declared.append(values)
-        return self._batch(documents, declared, texts, rejected, where)
+        return self._batch(documents, declared, kept, rejected, where)
 
     def check(self, names: tuple[str, ...], where: str) -> None:
         """Check that columns asked for exist.
@@ -188,16 +188,17 @@ class _Rows:
         self,
         documents: list[bytes],
         declared: list[dict[str, Any]],
-        texts: list[bytes],
+        rows: list[Any],
         rejected: list[Rejected],
         where: str,
     ) -> Found:
         batch, bad = self._decoder.decode(Documents.from_list(documents))
         self._any = self._any or bool(len(batch))
         if bad:
-            reasons = {refused.raw: refused.reason for refused in bad}
-            pairs = zip(documents, texts, strict=True)
-            rejected += [Rejected(text, f"{where}: {reasons[raw]}") for raw, text in pairs if raw in reasons]
+            reasons = {found.raw: found.reason for found in bad}
+            pairs = zip(documents, rows, strict=True)
+            refused = [(row, reasons[raw]) for raw, row in pairs if raw in reasons]
+            rejected += [Rejected(original(row), f"{where}: {why}") for row, why in refused]
             declared = [values for raw, values in zip(documents, declared, strict=True) if raw not in reasons]
         return self._with_declared(batch, declared), tuple(rejected)
 

@@ -205,7 +205,8 @@ class Transport:
         status, where = response.status_code, without_query(response.url)
         told = f"the server answered {status}"
         says = f"it says {self._shown(response)}"
-        if status in (401, 403):
+        pause = asked_pause(response.headers, self._clock.now())
+        if status in (401, 403) and (status == 401 or pause is None):
             return ConfigError(
                 f"{told}: the credentials are not accepted or have no right to this",
                 where=where,
@@ -222,14 +223,11 @@ class Transport:
                 where=where,
                 hint="redirects are not followed, they would take credentials along; name the final place",
             )
-        if status in _LATER or status >= 500:
-            return self._later(
-                response, Retriable(told, where=where, hint=f"it says {self._shown(response)}")
-            )
+        if status in _LATER or status >= 500 or pause is not None:
+            return self._later(Retriable(told, where=where, hint=says), pause)
         return Fatal(f"{told}: it refuses the request", where=where, hint=f"it says {self._shown(response)}")
 
-    def _later(self, response: Any, error: LevadaError) -> Exception:
-        pause = retry_after(response.headers.get("Retry-After"), self._clock.now())
+    def _later(self, error: LevadaError, pause: float | None) -> Exception:
         if pause is not None and pause > self._rules.max_wait:
             what = f"{error.what} and asks to wait {pause:.0f} s"
             return Retriable(what, where=error.where, hint="run it again then, or raise `max_wait`")
@@ -265,6 +263,19 @@ class Transport:
         cause = getattr(reason, "args", ())
         detail = str(cause[-1]) if cause else ""
         return self._redaction.of(f"{text}: {detail}" if detail and "url:" not in detail else text)[:_SHOWN]
+
+
+def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that a server asks to wait: by `Retry-After`, else by the end of a rate limit that is used up.
+
+    Limits are told as GitHub and many others do: `X-RateLimit-Remaining: 0`, and `X-RateLimit-Reset` in
+    seconds since 1970, or from now.
+    """
+    pause = retry_after(headers.get("Retry-After"), now)
+    reset = headers.get("X-RateLimit-Reset", "")
+    if pause is not None or headers.get("X-RateLimit-Remaining") != "0" or not reset.isdigit():
+        return pause
+    return max(0.0, float(reset) - now.timestamp()) if len(reset) >= 9 else float(reset)
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
