@@ -29,6 +29,7 @@ from levada.steps.increment import ChangeSettings, Increment, IncrementSettings,
 from levada.steps.outcome import Outcome
 from levada.steps.removal import OPERATION, Removal, told
 from levada.steps.reshape import Reshaping, ShapeSettings
+from levada.types.kinds import original_name
 from levada.windows import Window
 
 
@@ -335,6 +336,8 @@ class CopyStep:
             batches: Iterator[Batch] = chain(
                 before, _batches(reader, piece.window, piece.after or after, resumable=resumable)
             )
+            if not exact and context.tables.connection(source.connection).kind in _KNOWN_COLUMNS:
+                batches = _holding(batches, self._needed(delivery), source)
             if settings.delete_where:
                 batches = told(batches, settings.delete_where, str(source))
             batches = reshaping.of(batches) if reshaping else batches
@@ -365,6 +368,13 @@ class CopyStep:
             found.refuse_renamed_keys()
         return found
 
+    def _needed(self, delivery: Delivery) -> list[str]:
+        """Columns without which an upsert makes no sense."""
+        settings, write = self.settings, delivery.write
+        if settings.mode is not Mode.UPSERT or settings.shape is not None:
+            return []
+        return [name for name in (*write.key, settings.version, settings.operation) if name]
+
     def _reader(self, work: Work, query: Query) -> Any:
         reader: Any = work.context.tables.connection(work.source.connection).source(work.source, query)
         if hasattr(reader, "timings"):
@@ -382,6 +392,23 @@ def _batches(
     """What the source has; of its positions only those of a resumable scan count here."""
     for batch in reader.read(window, after):
         yield batch if resumable else replace(batch, position=None)
+
+
+#: Sources whose rows all have the same columns.
+_KNOWN_COLUMNS = ("lake", "duckdb", "files", "mysql", "postgres")
+
+
+def _holding(batches: Iterator[Batch], names: list[str], source: Table) -> Iterator[Batch]:
+    """The batches, if they have these columns: a mistyped key would reject every row."""
+    for batch in batches:
+        known = {original_name(field) for field in batch.data.schema} | set(batch.data.schema.names)
+        if absent := [name for name in names if name not in known and batch.data.num_rows]:
+            raise ConfigError(
+                f"there is no column {absent[0]!r}",
+                where=str(source),
+                hint=f"the columns are {', '.join(batch.data.schema.names)}",
+            )
+        yield batch
 
 
 def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
