@@ -30,7 +30,9 @@ def table_of(module: ModuleType) -> list[str]:
     return ROW.findall(inspect.getdoc(module) or "")
 
 
-@pytest.mark.parametrize("module", [kinds, import_module("levada.bson.encode")])
+@pytest.mark.parametrize(
+    "module", [kinds, import_module("levada.bson.encode"), import_module("levada.types.fit")]
+)
 def test_the_types_page_has_every_row_of_the_code(module: ModuleType) -> None:
     rows = table_of(module)
     assert len(rows) > 5
