@@ -6,7 +6,8 @@ A name that the target takes stays as it is. Any other one is mapped:
 2. the empty name becomes `_x_`;
 3. an underscore of a name that already reads like one of those becomes `_x005f_`, so that no two names give
    one; so does the first underscore of a name that begins like Levada's own columns (`_levada_`), and the
-   last one of a column that ends like a side column (`__variant`, lakes only);
+   last one of a column that ends like a side column (`__variant`, lakes only); and of a column called like
+   one that every table has (`ctid`, PostgreSQL only) the first letter;
 4. a name that is too long is cut, and `__` and 12 hexadecimal digits of its SHA-256 put behind it;
 5. of names that the target can't tell apart (`id` and `ID`) the one that was there first keeps its name, the
    others get `__` and 12 digits of their SHA-256.
@@ -60,6 +61,7 @@ class Rules:
         folded: gives one text for names that the target can't tell apart.
         ending: how columns of Levada's own end, in lower case; None where there are none.
         why: of these rules, for people.
+        taken: names that columns of the target's own have already.
     """
 
     forbidden: str
@@ -67,6 +69,7 @@ class Rules:
     folded: Callable[[str], str]
     ending: str | None
     why: str
+    taken: frozenset[str] = frozenset()
 
     def plain(self, name: str, *, column: bool) -> str:
         """The name by itself, not looking at others.
@@ -77,7 +80,7 @@ class Rules:
         if name in ("", _EMPTY):
             return _escaped("_") + _EMPTY[1:] if name else _EMPTY
         text = self._escapes.sub(lambda found: _escaped(found[0]), name)
-        if self.folded(text).startswith(HIDDEN_PREFIX):
+        if self.folded(text).startswith(HIDDEN_PREFIX) or (column and text in self.taken):
             text = _escaped(text[0]) + text[1:]
         if column and self.ending and self.folded(text).endswith(self.ending):
             before, _, after = text.rpartition("_")
@@ -119,6 +122,7 @@ TARGETS: Final[dict[str, Rules]] = {
         folded=str,
         ending=None,
         why="names are C strings of `NAMEDATALEN - 1` bytes, which longer ones are cut to",
+        taken=frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}),
     ),
 }
 

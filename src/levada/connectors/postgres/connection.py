@@ -117,7 +117,8 @@ class PostgresConnection:
             return [Finding(False, f"{self.describe()}: {error.what}", error.hint)]
 
     def close(self) -> None:
-        """Nothing stays open between uses."""
+        """Close the sessions that wait for their next use."""
+        self._server.close()
 
     def _tables(self, session: Session) -> list[str]:
         sql = f"""SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

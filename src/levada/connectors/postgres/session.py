@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +21,7 @@ DriverError: type[Exception] = adbc.Error
 
 #: The driver asks for rows in batches of about this many bytes.
 _BATCH_BYTES = "4194304"
+_IDLE = 4
 
 #: What every transaction of Levada relies on; local to it, so that poolers of connections are no trouble.
 _LOCAL = {
@@ -124,14 +127,33 @@ class Session:
     def __init__(self, connection: adbc.Connection, timeout: float | None) -> None:
         self._connection = connection
         self._timeout = timeout
+        self._begun = False
 
-    def begin(self, how: str = "") -> None:
-        """Begin a transaction with Levada's settings."""
+    def answers(self) -> bool:
+        """Whether the server is still there."""
+        try:
+            self.execute("SELECT 1")
+        except (DriverError, OSError):
+            return False
+        return True
+
+    def settled(self) -> None:
+        """Roll back what was begun and not committed."""
+        if self._begun:
+            self.execute("ROLLBACK")
+            self._begun = False
+
+    def begin(self, how: str = "", snapshot: str | None = None) -> None:
+        """Begin a transaction with Levada's settings.
+
+        Args:
+            how: isolation and access.
+            snapshot: of another transaction, whose moment this one sees.
+        """
         self.execute(f"BEGIN {how}")
-        self.settle()
-
-    def settle(self) -> None:
-        """Give the transaction Levada's settings."""
+        self._begun = True
+        if snapshot:
+            self.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
         settings = dict(_LOCAL)
         if self._timeout is not None:
             settings["statement_timeout"] = str(int(self._timeout * 1000))
@@ -140,6 +162,7 @@ class Session:
 
     def commit(self) -> None:
         self.execute("COMMIT")
+        self._begun = False
 
     def execute(self, sql: str) -> int:
         """Run a statement; returns how many rows it changed, -1 where that means nothing."""
@@ -147,9 +170,14 @@ class Session:
             cursor.execute(sql)
             return int(cursor.rowcount)
 
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a small result."""
+    def rows(self, sql: str, copy: bool = True) -> list[tuple[Any, ...]]:
+        """The rows of a small result.
+
+        Args:
+            copy: whether it may be fetched by COPY, which takes queries only.
+        """
         with self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": str(copy).lower()})
             cursor.execute(sql)
             table = cursor.fetch_arrow_table()
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
@@ -177,7 +205,9 @@ class Session:
 
 
 class Server:
-    """Where sessions come from.
+    """Where sessions come from; a few that were given back wait for the next use.
+
+    Opening one takes the driver tens of milliseconds: it reads the server's types.
 
     Args:
         settings: of the connection.
@@ -185,28 +215,72 @@ class Server:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings
+        self._idle: list[Session] = []
+        self._lock = threading.Lock()
+        self._process = os.getpid()
 
     @contextmanager
     def session(self, where: str | None = None) -> Iterator[Session]:
-        """A session of its own; what is not committed at the end is rolled back.
+        """A session for one thread; what is not committed at the end is rolled back.
 
         Raises:
             Retriable, ConfigError, Fatal: as the server's error says.
         """
         place, secrets = where or self.settings.place, self.settings.secrets
+        session = self._taken() or self._opened()
+        try:
+            yield session
+            session.settled()
+        except DriverError as error:
+            session.close()
+            raise translate(error, place, secrets) from error
+        except (OSError, pa.ArrowException) as error:
+            session.close()
+            raise lost(error, place, secrets) from error
+        except BaseException:
+            session.close()
+            raise
+        self._give_back(session)
+
+    def close(self) -> None:
+        """Close what waits."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def _opened(self) -> Session:
         try:
             connection = adbc.connect(self.settings.conninfo(), autocommit=True)
         except DriverError as error:
-            raise translate(error, self.settings.place, secrets) from None  # its text can hold the URI
-        session = Session(connection, self.settings.statement_timeout)
-        try:
-            yield session
-        except DriverError as error:
-            raise translate(error, place, secrets) from error
-        except (OSError, pa.ArrowException) as error:
-            raise lost(error, place, secrets) from error
-        finally:
+            found = translate(error, self.settings.place, self.settings.secrets)
+            raise found from None  # the driver's text can hold the URI
+        return Session(connection, self.settings.statement_timeout)
+
+    def _taken(self) -> Session | None:
+        """One that waited and still answers."""
+        while True:
+            with self._lock:
+                if self._process != os.getpid():  # of the process this one was forked from
+                    _ABANDONED.extend(self._idle)
+                    self._idle, self._process = [], os.getpid()
+                if not self._idle:
+                    return None
+                session = self._idle.pop()
+            if session.answers():
+                return session
             session.close()
+
+    def _give_back(self, session: Session) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE and self._process == os.getpid():
+                self._idle.append(session)
+                return
+        session.close()
+
+
+#: Sessions of a process that forked: closing them here would end them there.
+_ABANDONED: list[Session] = []
 
 
 def lost(error: Exception, where: str, secrets: tuple[str, ...]) -> LevadaError:

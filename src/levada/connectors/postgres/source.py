@@ -90,7 +90,7 @@ class PostgresSource:
             size = (
                 relation.bytes / relation.rows if relation and relation.rows > 0 and relation.bytes else None
             )
-            explained = session.rows(f"EXPLAIN (FORMAT JSON) {plan.sql()}")[0][0]
+            explained = session.rows(f"EXPLAIN (FORMAT JSON) {plan.sql()}", copy=False)[0][0]
             return Estimate(_planned_rows(explained), size)
 
     def _parts(
@@ -126,9 +126,7 @@ class PostgresSource:
 
     def _lane(self, snapshot: str, sql: str, selection: Selection) -> Iterator[Part]:
         with self._server.session(str(self._table)) as session:
-            session.execute(f"BEGIN {_READ_ONLY}")
-            session.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            session.settle()
+            session.begin(_READ_ONLY, snapshot)
             yield from _streamed(session, sql, selection)
 
     def _plan(self, session: Session, window: Window | None, after: Position | None) -> _Plan | None:
