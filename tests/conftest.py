@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from levada.connectors.mongodb.embedded import EmbeddedServer, find_mongod
 from levada.errors import ConfigError
 
+from . import postgres as postgres_server
 from . import s3 as s3_server
 from .lacking import lacking
 
@@ -54,3 +55,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
         lacking(reason)
     with s3_server.running(tmp_path_factory.mktemp("s3") / "log") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres_server.Postgres]:
+    """One PostgreSQL server that all workers of this test run share."""
+    if reason := postgres_server.missing():
+        lacking(reason)
+    root = tmp_path_factory.getbasetemp()
+    with postgres_server.shared(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) as server:
+        yield server
+
+
+@pytest.fixture
+def schema(postgres: postgres_server.Postgres) -> Iterator[str]:
+    """Name of a fresh schema on the shared PostgreSQL server, dropped afterwards."""
+    with postgres.schema() as name:
+        yield name

@@ -42,6 +42,11 @@ def _mongodb(request: pytest.FixtureRequest, root: Path) -> Endpoint:
     return Endpoint("mongodb", root, {"uri": uri, "database": database}, atomic=False)
 
 
+def _postgres(request: pytest.FixtureRequest, root: Path) -> Endpoint:
+    server, schema = request.getfixturevalue("postgres"), request.getfixturevalue("schema")
+    return Endpoint("postgres", root, {"uri": server.uri, "schema": schema})
+
+
 def _on_s3(kind: str, atomic: bool) -> Callable[[pytest.FixtureRequest, Path], Endpoint]:
     def make(request: pytest.FixtureRequest, root: Path) -> Endpoint:
         s3 = request.getfixturevalue("s3")
@@ -58,6 +63,7 @@ ENDPOINTS: dict[str, Callable[[pytest.FixtureRequest, Path], Endpoint]] = {
     "lake-s3": _on_s3("lake", atomic=True),
     "lake": lambda _, root: Endpoint("lake", root, {"path": "lake"}),
     "mongodb": _mongodb,
+    "postgres": _postgres,
 }
 
 #: Name -> the modes that it refuses; it has no cells for them.

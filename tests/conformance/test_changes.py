@@ -15,7 +15,7 @@ from .changes import Model, Story, send, stored, stories, told
 from .endpoints import ENDPOINTS, Endpoint
 
 #: Endpoints whose sinks take all changes that columns can take.
-TAKES_CHANGES = ("duckdb", "lake")
+TAKES_CHANGES = ("duckdb", "lake", "postgres")
 
 _NUMBERS = count()
 

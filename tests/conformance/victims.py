@@ -55,7 +55,8 @@ def _serve() -> None:
     import levada.connectors.duckdb
     import levada.connectors.files
     import levada.connectors.lake
-    import levada.connectors.mongodb  # noqa: F401
+    import levada.connectors.mongodb
+    import levada.connectors.postgres  # noqa: F401
 
     list(job(Mode.APPEND).batches())  # pyarrow imports more when it first sees a datetime
     for line in sys.stdin:
