@@ -121,6 +121,16 @@ def _cursor(api: Api, asked: Asked) -> tuple[Any, dict[str, str]]:
     return {"items": rows, "next": next_}, {"Next-Cursor": next_} if next_ else {}
 
 
+def _after_id(api: Api, asked: Asked) -> tuple[Any, dict[str, str]]:
+    """Behind the row of an id, as payment providers page."""
+    wanted = api.wanted(asked.query)
+    ids = [str(row["id"]) for row in wanted]
+    last = asked.query.get("starting_after")
+    at = ids.index(last) + 1 if last else 0
+    rows = _page(api, asked, at)
+    return {"data": rows, "has_more": at + len(rows) < len(wanted)}, {}
+
+
 def _link(api: Api, asked: Asked) -> tuple[Any, dict[str, str]]:
     at = int(asked.query.get("at", 0))
     rows = _page(api, asked, at)
@@ -141,6 +151,7 @@ _ROUTES: dict[str, Callable[[Api, Asked], tuple[Any, dict[str, str]]]] = {
     "/v1/offset": _offset,
     "/v1/numbered": _numbered,
     "/v1/cursor": _cursor,
+    "/v1/after_id": _after_id,
     "/v1/json_link": _link,
     "/v1/header_link": _header_link,
 }

@@ -50,6 +50,11 @@ STYLES: dict[str, dict[str, Any]] = {
         "data": "items",
         "paginator": {"type": "cursor", "header": "Next-Cursor"},
     },
+    "cursor that is the last id": {
+        "path": "/after_id",
+        "data": "data",
+        "paginator": {"type": "cursor", "next": "data[-1].id", "param": "starting_after", "more": "has_more"},
+    },
     "json link": {
         "path": "/json_link",
         "data": "items",
@@ -149,6 +154,12 @@ def test_a_page_that_does_not_say_how_to_go_on_is_an_error(
     error = circle(api, opened, STYLES[style], text)
     assert "n34" not in str(error)
     assert "n1" not in str(error)
+
+
+def test_a_page_that_promises_more_without_a_cursor_is_an_error(api: Api, opened: Open) -> None:
+    api.faults = [Fault(body='{"data": [], "has_more": true}')]
+    with pytest.raises(Fatal, match="says that there is more, but has no cursor"):
+        read(opened(STYLES["cursor that is the last id"]))
 
 
 @pytest.mark.parametrize("there", ["items", "data.rows", "data[*].item"])

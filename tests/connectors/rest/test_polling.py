@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,7 @@ pipelines:
           since: updated_at
           start: 2026-11-24
           overlap: 2h
+          {more}
   windows:
     window: hour
     steps:
@@ -102,8 +104,9 @@ def clock() -> Clock:
 def make(tmp_path: Path, mongod: str, database: str, api: Api, clock: Clock) -> Iterator[Make]:
     opened: list[Project] = []
 
-    def make_project(to: str, resource: str = "payments") -> Project:
-        text = PROJECT.format(uri=mongod, database=database, url=api.url, to=to, resource=resource)
+    def make_project(to: str, resource: str = "payments", more: str = "") -> Project:
+        places = {"uri": mongod, "database": database, "url": api.url, "to": to}
+        text = PROJECT.format(**places, resource=resource, more=more)
         (tmp_path / "levada.yml").write_text(text)
         opened.append(load(tmp_path, env={}, clock=clock))
         return opened[-1]
@@ -156,6 +159,31 @@ def test_hourly_polls_with_late_rows_end_with_what_the_server_has(
     assert row["card"] == {"brand": "Čárka", "last4": "4242"}
     assert row["refunds"] == [{"n": 1}, {"n": 2}]
     assert row["note"] == "🧾"
+
+
+def test_a_row_that_does_not_fit_goes_to_quarantine_and_the_others_are_stored(make: Make, api: Api) -> None:
+    project = make("lake")
+    without_time = {key: value for key, value in payment(3, 3).items() if key != "updated_at"}
+    api.add(payment(1, 1), payment(2, 2, "1.005"), payment(4, 4))
+    api.faults = [Fault(text=lambda text: text.replace("}], ", f"}}, {json.dumps(without_time)}], ", 1))]
+    values = poll(project)
+    assert (values["rows"], values["quarantined"]) == (2, 2)
+    assert set(stored(project, "lake.payments")) == {"pay_1", "pay_4"}
+
+
+def test_a_catch_up_in_steps_keeps_the_steps_that_were_done(make: Make, api: Api, clock: Clock) -> None:
+    project = make("lake", more="step: 1h")
+    api.add(*(payment(n, 3 * n - 31) for n in range(22)))
+    api.faults = [*[None] * 10, Fault(status=500)]
+    assert project.run("poll").status == "failed"
+    assert len(api.asked) == 11
+    before = {name: row for name, row in truth(api).items() if row[0] < "2026-11-24T10"}
+    assert 0 < len(before) < 22
+    assert stored(project, "lake.payments") == before
+    api.asked.clear()
+    poll(project)
+    assert len(api.asked) == 1
+    assert stored(project, "lake.payments") == truth(api)
 
 
 def test_a_poll_asks_for_the_increment_alone(make: Make, api: Api, clock: Clock) -> None:

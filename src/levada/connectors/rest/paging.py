@@ -50,6 +50,7 @@ class Guarded:
         self._detect = detect
         self._rows = rows
         self._limit = settings.limit if isinstance(settings, Offset) and not settings.short_pages else None
+        self._more = settings.more if isinstance(settings, Cursor) else None
         self._max_pages = max_pages
         self._where = where
         self._asked: set[bytes] = set()
@@ -86,6 +87,8 @@ class Guarded:
             # dlt's own text repeats the page
             told = str(error).partition(" in the response")[0].partition(" not found")[0][:80]
             raise self._broken(f"the page does not say how to go on ({told})") from None
+        if not self._inner.has_next_page and self._promised(response.json()):
+            raise self._broken(f"page {self._pages} says that there is more, but has no cursor")
 
     def update_request(self, request: Any) -> None:
         """Make a request the next one.
@@ -110,6 +113,14 @@ class Guarded:
             raise self._broken(
                 f"there are more than {self._max_pages} pages", "raise `max_pages` if that is right"
             )
+
+    def _promised(self, page: Any) -> bool:
+        """Whether a page of cursors says that it is not the last one."""
+        if self._more is None:
+            return False
+        from dlt.common import jsonpath
+
+        return jsonpath.find_values(self._more, page)[:1] in ([True], ["true"])
 
     def _check_new(self, response: Any, data: Any) -> None:
         digest = hashlib.blake2b(response.content, digest_size=16).digest() if data else None
