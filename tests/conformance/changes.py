@@ -93,13 +93,12 @@ class Model:
 
 def stories(most: int = 12) -> st.SearchStrategy[Story]:
     """Few keys, so that they meet often; columns and batches at random."""
-    return _all_changes().flatmap(
-        lambda changes: st.builds(
-            Story,
-            st.just(changes),
-            st.lists(st.lists(_parts(changes, most), max_size=3).map(tuple), min_size=1, max_size=3).map(tuple),
-        )
-    )
+
+    def of(changes: Changes) -> st.SearchStrategy[Story]:
+        write = st.lists(_parts(changes, most), max_size=3).map(tuple)
+        return st.builds(Story, st.just(changes), st.lists(write, min_size=1, max_size=3).map(tuple))
+
+    return _all_changes().flatmap(of)
 
 
 def _all_changes() -> st.SearchStrategy[Changes]:

@@ -36,6 +36,28 @@ def test_the_log_itself_takes_one_transaction_id_twice(tmp_path: Path) -> None:
     assert DeltaTable(tmp_path).count() == 2
 
 
+def test_a_merge_that_changes_nothing_commits_nothing(tmp_path: Path) -> None:
+    """The reason for an append of no rows behind it; when this fails, the driver commits by itself."""
+    write_deltalake(tmp_path, pa.table({"k": [1], "v": [5]}))
+    table = DeltaTable(tmp_path)
+    properties = CommitProperties(app_transactions=[Transaction("a", 1)])
+    table.merge(
+        pa.table({"k": [1], "v": [4]}), "t.k = s.k", "s", "t", commit_properties=properties
+    ).when_matched_update({"v": "s.v"}, "s.v > t.v").execute()
+    assert DeltaTable(tmp_path).transaction_version("a") is None
+
+
+def test_a_merge_fills_new_columns_of_rows_that_its_condition_spares(tmp_path: Path) -> None:
+    """The reason why changes with conditions and new columns go another way; fails when mended."""
+    write_deltalake(tmp_path, pa.table({"k": [1, 2], "v": [5, 1]}))
+    news = pa.table({"k": [1, 2], "v": [4, 2], "n": ["older", "newer"]})
+    DeltaTable(tmp_path).merge(news, "t.k = s.k", "s", "t", merge_schema=True).when_matched_update(
+        {"v": "s.v", "n": "s.n"}, "s.v > t.v"
+    ).execute()
+    rows = pa.table(DeltaTable(tmp_path).scan()).sort_by("k").to_pylist()
+    assert rows == [{"k": 1, "v": 5, "n": "older"}, {"k": 2, "v": 2, "n": "newer"}]
+
+
 def test_one_sequence_is_stored_once(lake: Lake) -> None:
     lake.write(items(1), position=Position({"": 1}, 1))
     with pytest.raises(Fenced):

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query, Table, Write
-from levada.connectors.lake import commit as commits
+from levada.connectors.lake import storing
 from levada.connectors.lake import draft as drafts
 from levada.errors import ConfigError
 from levada.types.kinds import BSON
@@ -331,7 +331,7 @@ def test_a_commit_whose_answer_is_lost_is_neither_repeated_nor_removed(
     lake = make_lake(commit_attempts=2)
     lake.write(items(0))
     name = "write_deltalake" if spooled else "create_write_transaction"
-    place: Any = commits if spooled else DeltaTable
+    place: Any = storing if spooled else DeltaTable
     real = getattr(place, name)
 
     def answer_lost(*args: Any, **options: Any) -> None:

@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from itertools import chain
 
-import pyarrow as pa
-from deltalake import CommitProperties, Transaction, write_deltalake
+from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode, Written
@@ -24,13 +20,12 @@ from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonc
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.faults import translate
 from levada.connectors.lake.plan import Plan, plan
+from levada.connectors.lake.storing import Rows, Storing, appends
 from levada.connectors.lake.table import LakeTable, Snapshot, with_days
-from levada.connectors.spool import Spool
-from levada.connectors.sqltext import quoted
-from levada.connectors.staging import Staging, key_of
+from levada.connectors.rounds import Applied
+from levada.connectors.staging import Staging
 from levada.errors import Fenced, LevadaError, Retriable
 from levada.positions import Position
-from levada.types.layout import Change
 
 _LONGEST_PAUSE = 2.0
 
@@ -50,6 +45,7 @@ class Commit:
         self._write = staging.write
         self._position = position if position and position.sequence else None
         self._nonce = new_nonce()
+        self._applied = Applied()
 
     def run(self) -> Written:
         """Commit once, whatever others do meanwhile.
@@ -60,7 +56,7 @@ class Commit:
             Fatal: the table refuses the rows.
         """
         if self._write.mode is Mode.UPSERT:
-            self._staging.last_of_each_key()
+            self._staging.settle()
         for attempt in range(self._table.settings.commit_attempts):
             if attempt:
                 time.sleep(random.uniform(0, min(0.02 * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311
@@ -90,8 +86,15 @@ class Commit:
             if isinstance(self._staging.held, Draft):
                 self._staging.held.keep(False)
             return None
-        staging = self._staging
-        return Written(staging.rows, replaced, staging.bytes, tuple(staging.rejected))
+        staging, done = self._staging, self._applied
+        return Written(
+            done.rows,
+            replaced,
+            staging.bytes,
+            tuple(staging.rejected),
+            deleted=done.deleted,
+            older=done.older or 0,
+        )
 
     def _created(self) -> Snapshot | None:
         planned = plan(self._write, self._staging.schema, None, self._table.settings.on_type_change)
@@ -120,13 +123,14 @@ class Commit:
 
     def _stored(self, snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
         """Write and commit; False if the log refused because of others, or might have."""
-        rows, held = _Rows(), self._staging.held
+        rows, held = Rows(), self._staging.held
+        self._applied = Applied(self._staging.rows)
         try:
             properties = self._properties(snapshot, planned)
             if isinstance(held, Draft) and held.rows and addable(snapshot, planned, replaced):
                 add(snapshot, planned, held, properties)
             else:
-                _store(snapshot, planned, self._staging, rows, properties)
+                self._applied = Storing(snapshot, planned, self._staging, rows, properties).run()
         except CommitFailedError:
             return False
         except LevadaError:
@@ -166,7 +170,7 @@ class Commit:
         if not planned.noted.equals(with_days(snapshot.logical, snapshot.days), check_metadata=True):
             versions[SCHEMA_APP] = self._table.beside.put_schema(planned.noted)
         versions |= self._copy_mark()
-        plain = _appends(snapshot, planned, self._staging)
+        plain = appends(snapshot, planned, self._staging)
         return CommitProperties(
             app_transactions=[Transaction(name, version) for name, version in versions.items()],
             max_commit_retries=None if plain else 0,
@@ -180,111 +184,3 @@ class Commit:
     def _tidy(self) -> None:
         if self._position:
             self._table.beside.forget_positions(self._write.owner, self._position.sequence)
-
-
-class _Rows:
-    """Hands rows to the driver and remembers the error that stopped them: the driver keeps its text only."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    def reader(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(schema, self._watched(batches))
-
-    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except Exception as error:
-            self.error = error
-            raise
-
-
-def _appends(snapshot: Snapshot, planned: Plan, staging: Staging) -> bool:
-    """Whether the write only adds rows, so that other appends don't matter."""
-    mode = planned.write.mode
-    if planned.change >= Change.SETTLE or mode is Mode.REPLACE or planned.replaced:
-        return False
-    return mode is Mode.APPEND or not (_merges(snapshot, planned) and staging.rows)
-
-
-def _merges(snapshot: Snapshot, planned: Plan) -> bool:
-    known = set(snapshot.stored.names)
-    return planned.write.mode is Mode.UPSERT and known.issuperset(key_of(planned.write))
-
-
-def _store(
-    snapshot: Snapshot, planned: Plan, staging: Staging, rows: _Rows, properties: CommitProperties
-) -> None:
-    news = planned.new_rows(staging)
-    grows = "merge" if planned.stored != snapshot.stored else None
-    if planned.write.mode is Mode.REPLACE:
-        _overwrite(snapshot, planned, rows.reader(planned.stored, news), properties)
-    elif planned.change >= Change.SETTLE:
-        with _kept(snapshot, planned, staging) as kept:
-            again = chain(kept.batches(planned.stored), news)
-            _overwrite(snapshot, planned, rows.reader(planned.stored, again), properties)
-    elif planned.replaced:
-        write_deltalake(
-            snapshot.handle,
-            rows.reader(planned.stored, news),
-            mode="overwrite",
-            predicate=planned.replaced,
-            schema_mode=grows,
-            commit_properties=properties,
-        )
-    elif staging.rows and _merges(snapshot, planned):
-        _merge(snapshot, planned, rows.reader(planned.stored, news), properties)
-    else:
-        write_deltalake(
-            snapshot.handle,
-            rows.reader(planned.stored, news),
-            mode="append",
-            schema_mode=grows,
-            commit_properties=properties,
-        )
-
-
-@contextmanager
-def _kept(snapshot: Snapshot, planned: Plan, staging: Staging) -> Iterator[Spool]:
-    """The table's rows that stay, out of the driver's hands: it can't read one table while it writes one."""
-    kept = planned.kept_rows(snapshot)
-    if planned.write.mode is Mode.UPSERT and _merges(snapshot, planned):
-        kept = planned.without_keys(kept, staging)
-    with closing(Spool(staging.folder)) as spool:
-        for batch in kept:
-            spool.add(batch)
-        yield spool
-
-
-def _overwrite(
-    snapshot: Snapshot, planned: Plan, reader: pa.RecordBatchReader, properties: CommitProperties
-) -> None:
-    write_deltalake(
-        snapshot.handle,
-        reader,
-        mode="overwrite",
-        schema_mode="overwrite",
-        partition_by=planned.partitions or None,
-        commit_properties=properties,
-    )
-
-
-def _merge(
-    snapshot: Snapshot, planned: Plan, reader: pa.RecordBatchReader, properties: CommitProperties
-) -> None:
-    names = [quoted(name) for name in planned.stored.names]
-    match = " AND ".join(f"t.{quoted(column)} = s.{quoted(column)}" for column in key_of(planned.write))
-    updates = {name: f"s.{name}" for name in names}
-    (
-        snapshot.handle.merge(
-            reader,
-            match,
-            source_alias="s",
-            target_alias="t",
-            merge_schema=planned.stored != snapshot.stored,
-            commit_properties=properties,
-        )
-        .when_matched_update(updates)
-        .when_not_matched_insert(updates)
-        .execute()
-    )

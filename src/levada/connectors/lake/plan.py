@@ -91,6 +91,11 @@ class Plan:
         for batch in staging.batches(self.logical, dividing(self.sides)):
             yield self.encoded(batch)
 
+    def changes(self, staging: Staging) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
+        """New rows as they would be stored, and what each does."""
+        for batch, taken in staging.changes(self.logical, dividing(self.sides)):
+            yield self.encoded(batch), taken
+
     def kept_rows(self, snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
         """The table's rows that stay in their new form, those that an upsert replaces among them."""
         predicate = f"({self.replaced}) IS NOT TRUE" if self.replaced else None
