@@ -173,6 +173,7 @@ def test_a_row_that_does_not_fit_goes_to_quarantine_and_the_others_are_stored(ma
 
 def test_a_catch_up_in_steps_keeps_the_steps_that_were_done(make: Make, api: Api, clock: Clock) -> None:
     project = make("lake", more="step: 1h")
+    api.page_rows = 50
     api.add(*(payment(n, 3 * n - 31) for n in range(22)))
     api.faults = [*[None] * 10, Fault(status=500)]
     assert project.run("poll").status == "failed"
