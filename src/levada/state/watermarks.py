@@ -31,11 +31,11 @@ class Watermarks:
         """Note how far a job has come."""
         with translated(f"watermark of {job}"):
             self._store.collection("watermarks").update_one(
-                {"_id": job},
+                {"job_name": job},  # one that another program has kept so far is taken over
                 {
+                    "$setOnInsert": {"_id": job},
                     "$set": {
                         "format": FORMAT,
-                        "job_name": job,
                         "last_processed": _bson(reached),
                         "updated_at": datetime.now(UTC),
                     }
