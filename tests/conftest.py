@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from pymongo import MongoClient
 from levada.connectors.mongodb.embedded import EmbeddedServer, find_mongod
 from levada.errors import ConfigError
 
+from . import mysql
 from . import postgres as postgres_server
 from . import s3 as s3_server
 from .lacking import lacking
@@ -55,6 +57,25 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
         lacking(reason)
     with s3_server.running(tmp_path_factory.mktemp("s3") / "log") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mysql.MariaDB]:
+    """One MariaDB server that all workers of this test run share."""
+    if reason := mysql.missing():
+        lacking(reason)
+    root = tmp_path_factory.getbasetemp()
+    with mysql.shared(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) as server:
+        yield server
+
+
+@pytest.fixture
+def legacy(mariadb: mysql.MariaDB) -> Iterator[mysql.MariaDB]:
+    """A fresh database on the shared MariaDB server, dropped afterwards."""
+    name = f"legacy_{uuid4().hex[:12]}"
+    mariadb.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield replace(mariadb, database=name)
+    mariadb.run(f"DROP DATABASE {name}")
 
 
 @pytest.fixture(scope="session")

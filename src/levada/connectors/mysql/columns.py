@@ -65,7 +65,9 @@ def of_table(server: Server, table: str, where: str) -> list[Column]:
     Raises:
         ConfigError: there is no such table, or no right to read it.
     """
-    return _columns(server, server.rows(f"SHOW FULL COLUMNS FROM {quoted(table)}", where=where))
+    name = quoted(table)
+    server.rows(f"SELECT 1 AS one FROM {name} LIMIT 0", where=where)  # noqa: S608 - fails with the reason
+    return _columns(server, server.rows(f"SHOW FULL COLUMNS FROM {name}", where=where))
 
 
 def of_query(server: Server, sql: str, where: str) -> list[Column]:
@@ -75,7 +77,11 @@ def of_query(server: Server, sql: str, where: str) -> list[Column]:
         ConfigError: it is no query, or there is no right to make temporary tables.
     """
     shape = f"CREATE TEMPORARY TABLE {_QUERY} AS SELECT * FROM ({sql}\n) AS q LIMIT 0"  # noqa: S608
-    found = server.rows(f"SHOW FULL COLUMNS FROM {_QUERY}", setup=[shape], where=where)
+    try:
+        found = server.rows(f"SHOW FULL COLUMNS FROM {_QUERY}", setup=[shape], where=where)
+    except Fatal:
+        server.rows("SELECT 1 AS one", setup=[shape], where=where)  # fails with the reason
+        raise
     return [replace(column, key=False) for column in _columns(server, found)]
 
 

@@ -19,7 +19,10 @@ SESSION = (
     "SET SESSION sql_mode = ''",
     "SET SESSION net_write_timeout = 3600",
 )
-_GREETING = 5
+#: Capability that the server names in its greeting: it can encrypt.
+#: Source: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
+_TLS = 0x0800
+_HEADER = 4
 
 
 class Server:
@@ -32,23 +35,26 @@ class Server:
 
     def __init__(self, settings: MysqlSettings, root: Path) -> None:
         self.settings = settings
-        self.url = settings.url(root)
+        self._root = root
         self._secret = settings.password.get_secret_value()
-        self._reached = False
+        self._url: str | None = None
 
-    def reach(self) -> None:
-        """Log in once, so that a wrong password is known now.
+    @property
+    def url(self) -> str:
+        """The driver's URL, with the password in it: never to be shown.
+
+        The first use logs in, so that a wrong password is known now: the driver's other calls try for half
+        a minute, whatever the reason they fail for.
 
         Raises:
             Retriable: nobody answers.
             ConfigError: the server does not let us in.
         """
-        if self._reached:
-            return
-        self._greet()
-        # Its other calls try to log in for half a minute, whatever the reason they fail for.
-        self._guarded(lambda: _driver().partition_sql(self.url, "SELECT 1 AS one", "one", 1))
-        self._reached = True
+        if self._url is None:
+            url = self.settings.url(self._root, encrypted=_can_encrypt(self._greeting()))
+            self._guarded(lambda: _driver().partition_sql(url, "SELECT 1 AS one", "one", 1))
+            self._url = url
+        return self._url
 
     def rows(self, sql: str, setup: Sequence[str] = (), where: str | None = None) -> list[dict[str, Any]]:
         """The rows of a small result.
@@ -61,10 +67,9 @@ class Server:
         Raises:
             ConfigError, Retriable, Fatal: by what the server says.
         """
-        self.reach()
-        before = [*SESSION, *setup]
+        url, before = self.url, [*SESSION, *setup]
         ask = lambda: _driver().read_sql(  # noqa: E731
-            self.url, sql, return_type="arrow", pre_execution_query=before
+            url, sql, return_type="arrow", pre_execution_query=before
         )
         rows: list[dict[str, Any]] = self._guarded(ask, where).to_pylist()
         return rows
@@ -79,23 +84,30 @@ class Server:
         except RuntimeError as error:
             raise self.error(str(error), where) from None  # its text may hold the URL
 
-    def _greet(self) -> None:
-        """Wait for the server's first bytes: the driver would wait for them without a limit."""
+    def _greeting(self) -> bytes:
+        """The server's first bytes: the driver would wait for them without a limit."""
         address, limit = (self.settings.host, self.settings.port), self.settings.connect_timeout
         try:
             with socket.create_connection(address, limit) as connection:
                 connection.settimeout(limit)
-                if len(connection.recv(_GREETING)):
-                    return
+                greeting = connection.recv(4096)
         except OSError as error:
-            reason = error.strerror or str(error)
+            greeting, reason = b"", error.strerror or str(error)
         else:
             reason = "it hung up"
+        if greeting:
+            return greeting
         raise Retriable(
             f"the server does not answer: {reason}",
             where=self.settings.place,
             hint="check that it runs, `host` and `port`",
         )
+
+
+def _can_encrypt(greeting: bytes) -> bool:
+    """Whether the server's capabilities have TLS: they stand 13 bytes behind its version."""
+    _, _, rest = greeting[_HEADER + 1 :].partition(b"\0")
+    return bool(int.from_bytes(rest[13:15], "little") & _TLS)
 
 
 def _driver() -> Any:

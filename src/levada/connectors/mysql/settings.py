@@ -57,14 +57,16 @@ class MysqlSettings(BaseModel):
             raise ValueError(str(error)) from error
         return name
 
-    def url(self, root: Path) -> str:
+    def url(self, root: Path, *, encrypted: bool) -> str:
         """The driver's URL, with the password in it: never to be shown.
 
         Args:
             root: the project's folder, where relative paths start.
+            encrypted: whether the server can encrypt; the driver itself has no mode that prefers it.
         """
+        preferred = "required" if encrypted else "disabled"
         options = {
-            "ssl-mode": self.tls.upper(),
+            "ssl-mode": (preferred if self.tls == "preferred" else self.tls).upper(),
             "prefer_socket": "false",
             "tcp_connect_timeout_ms": str(int(self.connect_timeout * 1000)),
             "tcp_keepalive_time_ms": "30000",

@@ -79,8 +79,11 @@ class MysqlSource:
             batch, rejected = rows.batch(raw)
             mark.see(batch)
             held = Batch(_wanted(batch, shape), None, rejected)
-        if held is not None:  # only with the last one is the highest watermark safe
-            yield Batch(held.data, mark.position, held.rejected)
+        if held is None:  # no rows, but their types are known
+            held = Batch(_wanted(pa.RecordBatch.from_pylist([], rows.schema), shape))
+        yield Batch(
+            held.data, mark.position, held.rejected
+        )  # the highest watermark is safe with the last one
 
     def estimated(self, window: Window | None = None) -> Estimate:
         """How much there is to read, by the server's statistics; unknown where a condition selects."""

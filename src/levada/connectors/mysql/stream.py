@@ -37,12 +37,12 @@ def stream(
     Raises:
         ConfigError, Retriable, Fatal: by what the server says.
     """
-    server.reach()
+    url = server.url
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mysql-", dir=folder) as waiting, _child() as (child, errors):
         job = {
-            "url": server.url,
+            "url": url,
             "setup": SESSION,
             "groups": groups,
             "batch_rows": batch_rows,
