@@ -128,3 +128,16 @@ def _when(condition: str | None) -> str:
 
 def _both(*conditions: str | None) -> str | None:
     return " AND ".join(filter(None, conditions)) or None
+
+
+def spoken(changes: Changes) -> list[str]:
+    """What changes do, as notes of a plan."""
+    notes = []
+    if changes.operation:
+        notes.append(f"column {changes.operation} says what each row does, and is not stored")
+    if changes.version:
+        notes.append(f"rows with a lower {changes.version} than the stored one change nothing")
+    if changes.merge == "fields":
+        nulls = "keep what is stored" if changes.on_null == "keep" else "are written"
+        notes.append(f"columns that the rows lack keep what is stored; nulls {nulls}")
+    return notes

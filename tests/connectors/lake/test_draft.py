@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query, Table, Write
-from levada.connectors.lake import storing
 from levada.connectors.lake import draft as drafts
+from levada.connectors.lake import storing
 from levada.errors import ConfigError
 from levada.types.kinds import BSON
 from levada.windows import Window

@@ -75,6 +75,11 @@ class Database:
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database to look at; the first use makes one."""
+        return self.file == MEMORY or Path(self.file).exists()
+
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of its own transaction; closed afterwards.

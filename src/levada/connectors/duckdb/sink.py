@@ -13,10 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch, Rejected
-from levada.connectors.base import Changes, Mode, Write, Written
+from levada.connectors.base import Changes, Mode, Write, WritePlan, Written
 from levada.connectors.duckdb.catalog import Catalog, Stored
 from levada.connectors.duckdb.columns import Columns, plan
 from levada.connectors.duckdb.database import Database, run, translate, translated
+from levada.connectors.duckdb.outlook import outlook
 from levada.connectors.folding import TAKEN
 from levada.connectors.keyed import Keyed, merge
 from levada.connectors.rounds import Applied, apply
@@ -56,6 +57,27 @@ class DuckdbSink:
         Raises:
             ConfigError: the write lacks what its mode needs.
         """
+        self._check(write)
+        staging = Staging(write, self._folder, target="duckdb", known=self._known)
+        return DuckdbWriter(self._database, staging)
+
+    def plan(self, write: Write) -> WritePlan:
+        """What a write would do, looking only.
+
+        Raises:
+            ConfigError: the write lacks what its mode needs.
+        """
+        self._check(write)
+        if not self._database.exists:
+            return outlook(write, None, 0)
+        with translated(self._database.file), self._database.cursor() as cursor:
+            catalog = Catalog(cursor, self._database.settings.schema_name)
+            stored = catalog.table(self._table)
+            counted = f"SELECT count(*) FROM {catalog.name(self._table)}"  # noqa: S608
+            return outlook(write, stored, int(run(cursor, counted)[0][0]) if stored else 0)
+
+    @staticmethod
+    def _check(write: Write) -> None:
         check_write(write)
         if write.table.name.startswith(HIDDEN_PREFIX):
             raise ConfigError(
@@ -63,8 +85,6 @@ class DuckdbSink:
                 where=str(write.table),
                 hint="choose another name for the table",
             )
-        staging = Staging(write, self._folder, target="duckdb", known=self._known)
-        return DuckdbWriter(self._database, staging)
 
     def _known(self) -> pa.Schema | None:
         """The table's logical schema; None if there is none."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from levada.batches import CANONICAL, Batch, Rejected
-from levada.connectors.base import Mode, Write, Written
+from levada.connectors.base import Changes, Mode, Write, WritePlan, Written
 from levada.connectors.files.beside import Record
 from levada.connectors.files.formats import Format, by_name
 from levada.connectors.files.output import Output
@@ -52,6 +52,19 @@ class FilesSink:
         Raises:
             ConfigError: files can't be written in that mode, or the table is a pattern.
         """
+        self._check(write)
+        return FilesWriter(self._table, write, self._folder)
+
+    def plan(self, write: Write) -> WritePlan:
+        """What a write would do, looking only.
+
+        Raises:
+            ConfigError: files can't be written in that mode, or the table is a pattern.
+        """
+        self._check(write)
+        return Commit(self._table, write, Spool(self._folder), None).plan()
+
+    def _check(self, write: Write) -> None:
         where = str(write.table)
         if write.mode not in (Mode.APPEND, Mode.REPLACE):
             raise ConfigError(
@@ -59,11 +72,14 @@ class FilesSink:
                 where=where,
                 hint="use append or replace, or a lake: it changes rows in place",
             )
+        if write.changes != Changes():
+            raise ConfigError(
+                "files take no operation, version, merge or on_null", where=where, hint="leave them out"
+            )
         if self._table.pattern:
             raise ConfigError(
                 "a pattern of files can only be read", where=where, hint="name one file, or a folder"
             )
-        return FilesWriter(self._table, write, self._folder)
 
 
 class FilesWriter:
@@ -142,6 +158,25 @@ class Commit:
                 self._beside.forget(entry.name)
         self._record(output)
         return Written(output.rows, counted, output.bytes, tuple(rejected))
+
+    def plan(self) -> WritePlan:
+        """What the commit would do, looking only."""
+        old = self._replaced()
+        form = self._table.form.format.value
+        if self._write.mode is Mode.REPLACE:
+            how = f"write new {form} files, then remove the old ones"
+            readers = "the old rows and the new ones for a moment, between the last new file and the old ones"
+        elif self._table.single:
+            how, readers = f"write one {form} file", "nothing, then the whole file"
+        else:
+            how, readers = f"add {form} files to the folder", "file by file"
+        there = len(self._table.entries())
+        notes = [
+            f"{self._write.table} has {there:,} files" if there else f"{self._write.table} would be created"
+        ]
+        if old and self._write.mode is Mode.APPEND:
+            notes.append(f"{len(old):,} files that the same step appended for the window are removed")
+        return WritePlan(how, readers, tuple(notes))
 
     @property
     def _writes_files(self) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from levada.batches import Batch, Rejected
-from levada.connectors.base import Mode, Write, Written
+from levada.connectors.base import Mode, Write, WritePlan, Written
 from levada.connectors.lake.beside import nonce_app, position_app
 from levada.connectors.lake.checkpoints import Checkpoints
 from levada.connectors.lake.commit import Commit
 from levada.connectors.lake.draft import Draft
+from levada.connectors.lake.outlook import outlook
 from levada.connectors.lake.plan import plan, refuse_other_days
 from levada.connectors.lake.table import LakeTable, Snapshot, day_columns, partition_columns
 from levada.connectors.staging import Staging, check_write
@@ -71,6 +72,18 @@ class LakeSink:
             self._refuse_to_repeat(draft, snapshot)
         staging = Staging(write, self._folder, target="lake", known=lambda: known, held=draft)
         return LakeWriter(self._table, staging, draft)
+
+    def plan(self, write: Write) -> WritePlan:
+        """What a write would do, looking only.
+
+        Raises:
+            ConfigError: the write lacks what its mode needs, or the table's layout does not fit.
+        """
+        check_write(write)
+        snapshot = self._table.snapshot()
+        if snapshot:
+            refuse_other_days(write, snapshot)
+        return outlook(write, snapshot, self._table.settings.on_type_change)
 
     def _refuse_to_repeat(self, draft: Draft | None, snapshot: Snapshot | None) -> None:
         """Refuse to begin an append that may have been committed by a copy without checkpoints."""
