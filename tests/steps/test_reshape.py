@@ -12,6 +12,7 @@ from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 
 from levada.errors import ConfigError
+from levada.steps import adhoc
 
 from .conftest import Make
 
@@ -262,6 +263,18 @@ def test_an_error_in_a_file_names_its_line(make: Make, warehouse: Path) -> None:
         ("{from: db.scores, to: db.t, sql: select 1}", "a connection of type mongodb runs no SQL itself"),
         ("{from: lake.scores, to: db.t, sql: select 1}", "a connection of type lake runs no SQL itself"),
         ("{from: wh.scores, to: db.t, sql: delete from scores}", "not one SELECT"),
+        (
+            "{from: wh.scores, to: db.t, mode: upsert, since: scored_at, shape: {k: ref, a: {each: ltv}}}",
+            "reads the newer rows of a key only",
+        ),
+        (
+            "{from: wh.scores, to: db.t, mode: upsert, key: [k], deletes: compare, shape: {k: ref}}",
+            "the key 'k' is no plain column of that name",
+        ),
+        (
+            "{from: wh.scores, to: db.t, mode: replace, shape: {k: {column: tag_1, type: object_id}}}",
+            "all 100 rows were rejected, the first because: k: 'high' can't be object_id",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(
@@ -271,3 +284,30 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(
     assert run.status == "failed"
     assert what in str(run.error)
     assert collections.t.count_documents({}) == 0
+
+
+def test_rows_that_are_told_to_be_deleted_are_deleted_through_a_shape(
+    make: Make, warehouse: Path, collections: Any
+) -> None:
+    project = make(f"steps: {{load: {{copy: {UPSERT}}}}}")
+    project.run("p")
+    again = make(f"steps: {{load: {{copy: {UPSERT[:-1]}, delete_where: customer_id >= 10}}}}}}")
+    step = again.run("p").steps["load"]
+    assert step.values["deleted"] == 90
+    assert stored(collections.customers) == [customer(number) for number in range(10)]
+
+
+def test_an_increment_is_shaped_too(make: Make, warehouse: Path, collections: Any, clock: Any) -> None:
+    project = make(f"steps: {{load: {{copy: {UPSERT[:-1]}, since: scored_at, lag: 0s}}}}}}")
+    clock.now = datetime(2026, 11, 24, 1, tzinfo=UTC)
+    assert project.run("p").rows == 60
+    clock.now = datetime(2026, 11, 24, 2, tzinfo=UTC)
+    assert project.run("p").rows == 40
+    assert stored(collections.customers) == [customer(number) for number in range(100)]
+
+
+def test_a_shape_given_in_python_says_where_it_is_wrong(make: Make, warehouse: Path) -> None:
+    project = make(f"steps: {{load: {{copy: {UPSERT}}}}}")
+    with pytest.raises(ConfigError) as refused:
+        adhoc.copy(project.tables, "wh.scores", "db.t", shape={"a": {"column": "b", "typ": "int"}})
+    assert refused.value.what == "shape.a.typ: `column` has no option 'typ'"

@@ -231,11 +231,13 @@ def _settings(given: Mapping[str, Any]) -> CopySettings:
         return CopySettings.model_validate(given)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
-        option, problem = ".".join(map(str, wrong["loc"])), wrong["msg"].replace("Value error, ", "")
+        context = wrong.get("ctx", {})
+        option = ".".join(map(str, (*wrong["loc"], *context.get("path", ()))))
+        problem = wrong["msg"].replace("Value error, ", "")
         raise ConfigError(
             f"{option}: {problem}" if option else problem,
             where=f"{given['from']} -> {given['to']}",
-            hint=f"options: {', '.join(CopySettings.model_fields)}",
+            hint=context.get("hint") or f"options: {', '.join(CopySettings.model_fields)}",
         ) from None
 
 
@@ -261,9 +263,10 @@ def _job(tables: Overlay, settings: CopySettings) -> str:
 def _owner(tables: Overlay, settings: CopySettings) -> str:
     """Who appended what of a window: a repeated copy replaces its own rows, and those of no other copy."""
     what = f"{tables.table(settings.source)} -> {tables.table(settings.to)}"
-    if not (settings.where or settings.filter):
+    if not (settings.where or settings.filter or settings.sql):
         return what
     conditions = f"{settings.where} {sorted(settings.filter.items(), key=str)}"
+    conditions += f" {settings.sql}" if settings.sql else ""
     return f"{what} where {hashlib.sha256(conditions.encode()).hexdigest()[:8]}"
 
 

@@ -364,6 +364,8 @@ class CopyStep:
             kind=context.tables.connection(work.source.connection).kind,
             carried=[told] if told else [],
         )
+        if settings.since:
+            found.refuse_groups(settings.since)
         if settings.deletes == "compare":
             found.refuse_renamed_keys()
         return found

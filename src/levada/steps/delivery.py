@@ -20,6 +20,7 @@ from levada.steps.base import StepContext
 from levada.windows import Window
 
 _ANEW = "from the beginning: the server can't go on where the stopped copy was (--order id can, anywhere)"
+_UNREAD = "it could not be read"
 _SHOWN = 5  # rejected records that are kept to be shown
 
 
@@ -142,16 +143,18 @@ class Delivery:
                 yield batch
 
     def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
-        reached, quarantined, rows = start, 0, 0
+        reached, quarantined, rows, reason = start, 0, 0, _UNREAD
         try:
             with ended(filled):
                 for batch in filled:
+                    if batch.rejected and not quarantined:
+                        reason = batch.rejected[0].reason
                     quarantined += self.quarantine(batch.rejected)
                     rows += batch.data.num_rows
                     reached = reached.merge(batch.position) if batch.position else reached
             self._context.check_stop()
             rows += _taken_up(writer)[0]
-            self.refuse_nothing(rows, quarantined)
+            self.refuse_nothing(rows, quarantined, reason)
             self._refuse_all_set_aside(rows, getattr(writer, "rejected", ()))
         except BaseException:
             writer.abort()
@@ -168,10 +171,10 @@ class Delivery:
             raise
         return self._confirm(written, position, quarantined)
 
-    def refuse_nothing(self, rows: int, quarantined: int) -> None:
+    def refuse_nothing(self, rows: int, quarantined: int, reason: str = _UNREAD) -> None:
         """Refuse to replace rows by nothing because none could be read."""
         if quarantined and not rows and self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
-            raise self._all_rejected(quarantined, "it could not be read")
+            raise self._all_rejected(quarantined, reason)
 
     def _refuse_all_set_aside(self, rows: int, rejected: Sequence[Rejected]) -> None:
         """Refuse to replace rows by nothing because none could be stored."""

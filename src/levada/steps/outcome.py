@@ -35,7 +35,8 @@ class Outcome:
         for name in ("rows", "bytes", "replaced", *_TOLD):
             self._counts[name] += getattr(written, name)
         self._counts["quarantined"] += delivered.quarantined
-        self._notes += [delivered.note] if delivered.note else []
+        if delivered.note and delivered.note not in self._notes:
+            self._notes.append(delivered.note)
         self._children.update(family.rows if family else {})
 
     def removed(self, removed: Removed) -> None:

@@ -155,6 +155,18 @@ class Reshaping:
         notes = [*([delivered.note] if delivered.note else []), *self.shaper.notes]
         return replace(delivered, note="; ".join(notes) or None)
 
+    def refuse_groups(self, since: str) -> None:
+        """Refuse to make arrays of an increment: the older rows of a key would be gone from its array.
+
+        Raises:
+            ConfigError: the shape has `each`.
+        """
+        if grouped(self.shape):
+            raise ConfigError(
+                f"`since: {since}` reads the newer rows of a key only, so `each` would drop the others",
+                hint="copy all rows, or group them in a query that reads the whole keys that have changed",
+            )
+
     def refuse_renamed_keys(self) -> None:
         """Refuse keys that have other values or another name in the source.
 
