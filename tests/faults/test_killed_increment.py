@@ -138,7 +138,11 @@ def stored(project: Project, target: str) -> dict[int, Document]:
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(3, id="short"), pytest.param(40, id="long", marks=pytest.mark.nightly)]
+    "rounds",
+    [
+        pytest.param(3, id="short"),
+        pytest.param(40, id="long", marks=[pytest.mark.nightly, pytest.mark.timeout(1800)]),
+    ],
 )
 @pytest.mark.parametrize("target", ["db.dst", "lake.dst", "wh.dst"])
 def test_an_upsert_that_is_killed_again_and_again_ends_like_an_undisturbed_one(

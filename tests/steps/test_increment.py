@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from bson import Decimal128, Int64, ObjectId
 from hypothesis import given
@@ -85,6 +87,32 @@ def test_a_copy_by_hand_goes_on_where_the_last_one_was(
     }
 
 
+@pytest.mark.parametrize("kind", ["lake", "wh"])
+def test_a_cursor_of_whole_days_waits_for_the_end_of_the_day(
+    make: Make, clock: Clock, tmp_path: Path, kind: str
+) -> None:
+    project = make(EMPTY)
+
+    with duckdb.connect(str(tmp_path / "days.duckdb")) as days:
+        days.execute("create table src as select 1 as _id, date '2026-11-23' as day")
+        days.execute("insert into src values (2, date '2026-11-24')")  # the clock shows 02:00 of that day
+        insert_later = "insert into src values (3, date '2026-11-24')"
+        copied = []
+        for statement in (None, insert_later, None):
+            if statement:
+                days.execute(statement)
+            project.copy(f"file://{exported(days, tmp_path)}", f"{kind}.src", mode="replace")
+            copied.append(project.copy(f"{kind}.src", "db.dst", since="day", key=("_id",)).rows)
+            clock.now += timedelta(hours=12)
+    assert copied == [1, 0, 2]
+    assert ids(project, "db.dst") == [1, 2, 3]
+
+
+def exported(days: duckdb.DuckDBPyConnection, folder: Path) -> Path:
+    days.execute(f"copy src to '{folder}/src.parquet'")
+    return folder / "src.parquet"
+
+
 def test_jobs_go_on_by_themselves(make: Make, clock: Clock, source: Any, watermarks: Any) -> None:
     project = make(EMPTY)
     source.insert_one({"_id": 1, "at": START})
@@ -101,7 +129,7 @@ def test_thousands_of_rows_of_one_moment_are_never_parted(make: Make, clock: Clo
     project = make(EMPTY)
     options = {"since": "at", "mode": "append", "lag": "0s"}
     assert project.copy("db.src", "wh.dst", **options).rows == 1  # [.., edge) has not the edge
-    clock.now += timedelta(milliseconds=1)
+    clock.now += timedelta(seconds=1)
     assert project.copy("db.src", "wh.dst", **options).rows == 4_000
     clock.now += timedelta(days=1)
     assert project.copy("db.src", "wh.dst", **options).rows == 0

@@ -90,6 +90,16 @@ def test_an_empty_source_removes_nothing(project: Project, source: Any) -> None:
     assert len(rows(project, "wh.dst")) == 3
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("since", [{}, {"since": "at"}])
+def test_where_nothing_was_there_to_copy_nothing_is_gone(
+    project: Project, source: Any, target: str, since: Document
+) -> None:
+    source.database.create_collection("src")
+    done = project.copy("db.src", f"{target}.dst", key=("_id",), **COMPARE, **since)
+    assert (done.rows, done.values.get("deleted", 0)) == (0, 0)
+
+
 def test_a_source_with_other_keys_removes_nothing(
     project: Project, source: Any, mongo: MongoClient[Document], database: str
 ) -> None:

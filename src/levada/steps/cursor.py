@@ -124,16 +124,32 @@ class Cursor:
         return any(len(batch.data) for batch in batches)
 
     def _kind_by_column(self) -> Literal["time", "number"] | None:
+        kind = self._type()
+        if kind is None:
+            return None
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            return "time"
+        if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+            return "number"
+        raise self._refused(str(kind))
+
+    def _type(self) -> pa.DataType | None:
+        """The type of a stored table's column; None where it has no value yet."""
         query = self.narrowed(f"{self.sql} IS NOT NULL")
         query = replace(query, columns=(self.name,), batch_rows=1_000)
         for batch in self.connection.source(self.table, query).read(None, None):
-            kind = batch.data.schema.types[0]
-            if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-                return "time"
-            if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-                return "number"
-            raise self._refused(str(kind))
+            return batch.data.schema.types[0]
         return None
+
+    def complete(self, moment: datetime) -> datetime:
+        """Until when no row can be added any more: a cursor of whole days is complete at midnight.
+
+        One of whole seconds (ids, `datetime` of MySQL) at the end of the second.
+        """
+        moment = moment.replace(microsecond=0)
+        kind = None if self.mongodb or not self.cheap else self._type()
+        daily = kind is not None and pa.types.is_date(kind)
+        return moment.replace(hour=0, minute=0, second=0) if daily else moment
 
     def _refused(self, found: str) -> ConfigError:
         return ConfigError(

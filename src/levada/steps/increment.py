@@ -300,7 +300,7 @@ class Increment:
         return self._settings.start or DEFAULT_START if kind == "time" else self._settings.start
 
     def _times(self, last: datetime, stop: Value | None) -> list[Piece]:
-        now, pieces = self._context.now - self._settings.lag, []
+        now, pieces = self._cursor.complete(self._context.now - self._settings.lag), []
         begin = last - self._settings.overlap if isinstance(self._settings.overlap, timedelta) else last
         if isinstance(stop, datetime) and last < stop:
             pieces.append(self._window(begin, stop))

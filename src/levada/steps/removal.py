@@ -129,7 +129,7 @@ class Removal:
             Fatal: the source has no row, or none that the target has: that is rather a mistake.
         """
         with closing(Spool()) as target, closing(Spool()) as source:
-            self._read(self._target, Query(self._key), target)
+            self._read_target(target)
             if not target.rows:
                 return Removed(0, 0)
             self._read(self._source, Query(self._key, sql=self._sql), source)
@@ -137,6 +137,16 @@ class Removal:
             if len(gone):
                 self._remove(target, gone)
         return Removed(len(gone), target.rows)
+
+    def _read_target(self, spool: Spool) -> None:
+        """The target's keys: none if there is no table, because there was nothing yet to copy."""
+        try:
+            self._read(self._target, Query(self._key), spool)
+        except ConfigError:
+            source = self._context.tables.connection(self._source.connection)
+            query = Query(self._key, sql=self._sql, batch_rows=1)
+            if any(len(batch.data) for batch in source.source(self._source, query).read(None, None)):
+                raise
 
     def _read(self, table: Table, query: Query, spool: Spool) -> None:
         connection = self._context.tables.connection(table.connection)
