@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from levada.batches import Batch
-from levada.connectors.base import Connection, Fence, Mode, Query, Table, Write, Written
+from levada.connectors.base import Changes, Connection, Fence, Mode, Query, Table, Write, Written
 from levada.positions import Position
 from levada.windows import Window
 
@@ -54,6 +54,7 @@ class Job:
         sequence: of its position.
         epoch: of its lease.
         schema: of its batches.
+        changes: what its rows do to stored ones.
     """
 
     mode: Mode
@@ -61,6 +62,7 @@ class Job:
     sequence: int = 1
     epoch: int | None = None
     schema: pa.Schema = SCHEMA
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def rows(self) -> list[Row]:
@@ -69,7 +71,8 @@ class Job:
     def write(self) -> Write:
         windowed = self.mode in (Mode.APPEND, Mode.REPLACE_WINDOW)
         fence = None if self.epoch is None else Fence(self.epoch)
-        return Write(TABLE, self.mode, OWNER, ("k",), DAY if windowed else None, fence)
+        window = DAY if windowed else None
+        return Write(TABLE, self.mode, OWNER, ("k",), window, fence, self.changes)
 
     def batches(self) -> Iterable[Batch]:
         for part in self.parts:
@@ -93,6 +96,18 @@ def job(mode: Mode, parts: int = 3) -> Job:
     return Job(mode, tuple(tuple(rows[i : i + size]) for i in range(0, len(rows), size)))
 
 
+def deleting(parts: int = 3) -> Job:
+    """An upsert that deletes every third of its rows, some of them before and behind others of their key."""
+    work = job(Mode.UPSERT, parts)
+    operations = ("delete", None, "upsert")
+    marked = tuple(
+        tuple({**each, "op": operations[number % 3]} for number, each in enumerate(part))
+        for part in work.parts
+    )
+    schema = SCHEMA.append(pa.field("op", pa.string()))
+    return replace(work, parts=marked, schema=schema, changes=Changes(operation="op"))
+
+
 def expected(stored: list[Row], mode: Mode, rows: list[Row]) -> list[Row]:
     """What the first write of these rows leaves behind."""
     if mode is Mode.APPEND:
@@ -101,7 +116,13 @@ def expected(stored: list[Row], mode: Mode, rows: list[Row]) -> list[Row]:
         return rows
     if mode is Mode.REPLACE_WINDOW:
         return [*(each for each in stored if each["t"] not in DAY), *rows]
-    return list({each["k"]: each for each in [*stored, *rows]}.values())
+    found = {each["k"]: each for each in stored}
+    for each in rows:
+        if each.get("op") == "delete":
+            found.pop(each["k"], None)
+        else:
+            found[each["k"]] = {name: each[name] for name in each if name != "op"}
+    return list(found.values())
 
 
 def store(connection: Connection, rows: list[Row] = STORED, schema: pa.Schema = SCHEMA) -> None:
@@ -137,11 +158,17 @@ def deliver(connection: Connection, work: Job, at: Callable[[str], None] = lambd
     return written
 
 
-def points(mode: Mode, seed: int) -> list[tuple[str, float]]:
-    """Where to die: each kind of place, and seeded moments of the commit."""
+def points(mode: Mode, seed: int, during: int = 2, commit: float = 0.04) -> list[tuple[str, float]]:
+    """Where to die: each kind of place, and seeded moments of the commit.
+
+    Args:
+        mode, seed: of the chance.
+        during: how many moments.
+        commit: seconds that a commit takes.
+    """
     chance = random.Random(f"{mode}-{seed}")
     places = [f"batch {chance.randrange(3)}", "before commit", "after commit"]
     return [
         *((place, 0.0) for place in places),
-        *(("during commit", chance.uniform(0, 0.04)) for _ in range(2)),
+        *(("during commit", chance.uniform(0, commit)) for _ in range(during)),
     ]

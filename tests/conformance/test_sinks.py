@@ -29,7 +29,7 @@ from .jobs import (
     row,
     store,
 )
-from .victims import Victims
+from .victims import Victims, survives_thirty_kills
 
 MODES = list(Mode)
 
@@ -72,6 +72,32 @@ def test_killed_anywhere_and_run_again_equals_an_undisturbed_run(
             assert content(connection) == ordered(expected(STORED, mode, work.rows)), point
             assert connection.sink(TABLE).position(OWNER) == work.position
         work = work.again()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("mode", MODES)
+def test_killed_at_thirty_points_and_run_again_equals_an_undisturbed_run(
+    endpoint: Endpoint, victims: Victims, mode: Mode
+) -> None:
+    survives_thirty_kills(endpoint, victims, job(mode))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_plan_looks_only(endpoint: Endpoint, mode: Mode) -> None:
+    write = job(mode).write()
+    with endpoint.open() as connection:
+        sink = connection.sink(TABLE)
+        if not hasattr(sink, "plan"):
+            pytest.skip("this sink has no plan")
+        before = sorted(endpoint.root.rglob("*"))
+        assert str(TABLE.name) in " ".join(sink.plan(write).notes)
+        assert sorted(endpoint.root.rglob("*")) == before
+        store(connection)
+        found = sink.plan(write)
+        assert found.how
+        assert found.readers
+        assert content(connection) == ordered(STORED)
+        assert sink.position(OWNER) is None
 
 
 @pytest.mark.parametrize("mode", MODES)

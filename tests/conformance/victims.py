@@ -19,7 +19,7 @@ from pathlib import Path
 from levada.connectors.base import Mode
 
 from .endpoints import Endpoint
-from .jobs import Job, deliver, job
+from .jobs import OWNER, STORED, TABLE, Job, content, deliver, expected, job, ordered, points, store
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,24 @@ class Victims:
         self._nursery.stdin.close()
         self._nursery.wait(30)
         self._nursery.stdout.close()
+
+
+def survives_thirty_kills(endpoint: Endpoint, victims: Victims, work: Job) -> None:
+    """Die at 30 seeded points, most of them within the commit, and run again each time."""
+    moments: list[float] = []
+    with endpoint.open() as connection:
+        store(connection)
+        deliver(connection, work, lambda _: moments.append(time.perf_counter()))
+    took = moments[-1] - moments[-2]
+    for point, delay in points(work.mode, seed=30, during=27, commit=1.2 * took):
+        work = work.again()
+        with endpoint.open() as connection:
+            store(connection)
+        victims.deliver(endpoint, work, point, delay)
+        with endpoint.open() as connection:
+            deliver(connection, work)
+            assert content(connection) == ordered(expected(STORED, work.mode, work.rows)), (point, delay)
+            assert connection.sink(TABLE).position(OWNER) == work.position
 
 
 def _serve() -> None:
