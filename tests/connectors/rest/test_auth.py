@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from levada.connectors.base import Query, Table
-from levada.errors import ConfigError, LevadaError
+from levada.errors import ConfigError, Fatal, LevadaError
 
-from ...rest_server import Api, Asked, Fault  # noqa: TID252
+from ...lacking import lacking  # noqa: TID252
+from ...rest_server import Api, Asked, Fault, running  # noqa: TID252
 from .conftest import Open, ids, read
 
 SECRET = "s3cret/+"
@@ -162,8 +166,6 @@ def test_a_connection_can_not_be_written_to(opened: Open) -> None:
 def test_an_unknown_resource_is_an_error_that_names_the_nearest(opened: Open) -> None:
     connection = opened(RESOURCE)
     assert connection.tables() == ["t"]
-    assert connection.exists(Table("api", "t"))
-    assert not connection.exists(Table("api", "u"))
     with pytest.raises(ConfigError, match="no resource 'tt'"):
         connection.source(Table("api", "tt"), Query())
 
@@ -215,9 +217,65 @@ def test_a_read_calls_nobody_else_and_leaves_nothing_behind(api: Api, tmp_path: 
     assert list(home.iterdir()) == list(work.iterdir()) == []
 
 
-def test_https_is_not_left_for_http(api: Api, opened: Open) -> None:
-    secure = api.url.replace("http", "https")
-    with pytest.raises(LevadaError) as caught:
-        read(opened(RESOURCE, base_url=secure, retries=0))
-    assert caught.value.where is not None
-    assert caught.value.where.startswith(secure)
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[Api, Path]]:
+    """A server with a certificate that only its own file vouches for, and that file."""
+    certificate, key = self_signed(tmp_path)
+    with running((certificate, key)) as api:
+        api.add(*({"id": number} for number in range(15)))
+        yield api, certificate
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 and its key."""
+    if find_spec("cryptography") is None:
+        lacking("cryptography is missing: uv sync --group test")
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "levada tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(secure: tuple[Api, Path], opened: Open) -> None:
+    api, _ = secure
+    with pytest.raises(ConfigError, match="certificate of the server is not accepted"):
+        read(opened(RESOURCE, base_url=f"{api.url}/v1"))
+    assert api.asked == []
+
+
+def test_the_file_of_an_authority_vouches_for_it(
+    secure: tuple[Api, Path], opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, certificate = secure
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none")
+    assert ids(read(opened(RESOURCE, base_url=f"{api.url}/v1", verify=str(certificate)))) == list(range(15))
+
+
+def test_https_is_not_left_for_http(secure: tuple[Api, Path], opened: Open) -> None:
+    api, certificate = secure
+    api.faults = [Fault(text=lambda text: text.replace("https:", "http:"))]
+    with pytest.raises(Fatal, match="would get the credentials"):
+        read(opened(RESOURCE, base_url=f"{api.url}/v1", verify=str(certificate)))
+    assert len(api.asked) == 1

@@ -115,13 +115,13 @@ class Client:
         session = requests.Session()
         session.headers["User-Agent"] = _AGENT
         session.headers["Accept"] = "application/json"
-        session.verify = settings.verify
         rules = Rules(
             origin,
             settings.allowed_hosts,
             settings.timeout.total_seconds(),
             settings.retries if retries is None else retries,
             settings.max_wait.total_seconds(),
+            settings.verify,
         )
         transport: Any = Transport(
             HTTPAdapter(),

@@ -64,10 +64,6 @@ class RestConnection:
         """Names of the resources."""
         return sorted(self.settings.resources)
 
-    def exists(self, table: Table) -> bool:
-        """Whether the settings name such a resource; the server is not asked."""
-        return table.name in self.settings.resources
-
     def diagnose(self) -> list[Finding]:
         """Version, and whether the first page of each resource can be read; never raises."""
         try:

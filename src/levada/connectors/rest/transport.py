@@ -24,6 +24,7 @@ from levada.connectors.rest.redaction import Redaction, without_query
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
 _SHOWN = 200
+_READ = 1 << 16
 _LATER = {408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
 _FIRST_PAUSE = 0.5
 _NO_CONTENT = 204
@@ -73,6 +74,7 @@ class Rules:
         timeout: seconds, for connecting and between two pieces of an answer.
         retries: tries after the first.
         max_wait: seconds, the longest pause before a try.
+        verify: whether to check certificates, or the file of an authority.
     """
 
     origin: str
@@ -80,6 +82,7 @@ class Rules:
     timeout: float
     retries: int
     max_wait: float
+    verify: bool | str
 
 
 class _Again(Exception):
@@ -159,23 +162,27 @@ class Transport:
         self._pace.wait()
         where = without_query(request.url)
         try:
-            response = self._adapter.send(
-                request, **{**options, "timeout": self._rules.timeout, "stream": False}
-            )
+            response = self._adapter.send(request, **self._options(options))
             response.content  # noqa: B018 - read now, so that a torn one is tried again
-        except SSLError as error:
-            raise ConfigError(
-                f"the certificate of the server is not accepted: {self._told(error)}",
-                where=where,
-                hint="set `verify:` to the file of your authority",
-            ) from None
         except RequestException as error:
+            if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ConfigError(
+                    f"the certificate of the server is not accepted: {self._told(error)}",
+                    where=where,
+                    hint="set `verify:` to the file of your authority",
+                ) from None
             what = (
                 "can't reach the server" if isinstance(error, NotConnected) else "the answer did not arrive"
             )
             hint = "check `base_url` and the network; `levada doctor` tries it"
             raise _Again(Retriable(f"{what}: {self._told(error)}", where=where, hint=hint)) from None
         return response
+
+    def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the settings say of a request; requests would prefer an authority of the environment."""
+        rules = self._rules
+        verify = given.get("verify", True) if rules.verify is True else rules.verify
+        return {**given, "timeout": rules.timeout, "stream": False, "verify": verify}
 
     def _read(self, response: Any) -> None:
         """Parse the body once, exactly, for everyone who asks."""
@@ -252,8 +259,9 @@ class Transport:
             )
 
     def _shown(self, response: Any) -> str:
-        body = response.content[: 4 * _SHOWN].decode("utf-8", "replace")
-        return repr(self._redaction.of(" ".join(body.split()))[:_SHOWN])
+        """The begin of an answer; masked before it is cut, so that no half of a secret is left."""
+        body = response.content[:_READ].decode("utf-8", "replace")
+        return repr(" ".join(self._redaction.of(body).split())[:_SHOWN])
 
     def _told(self, error: Exception) -> str:
         """Why, in few words; the library's text holds the whole URL."""
