@@ -13,75 +13,34 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from bson import decode
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import InvalidBSON
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from levada.batches import Rejected
-from levada.connectors.mongodb import applywrite, fields
-from levada.connectors.mongodb.applyfold import DELETE, INSERT, Change, Fold, Row
+from levada.connectors.mongodb.applydecide import DELETED, NEW, SAME, Decision, Outcome, Refused
+from levada.connectors.mongodb.applyfold import INSERT, UPSERT, Change, Fold
 from levada.connectors.mongodb.applygroups import Group, Grouping
 from levada.connectors.mongodb.applykeys import Equality, Keys
 from levada.connectors.mongodb.applylookup import Lookup, TooMuch
-from levada.connectors.mongodb.applywrite import Moved, Statement, Statements
-from levada.connectors.mongodb.faults import DUPLICATE_KEY
+from levada.connectors.mongodb.applywrite import Moved, Statements
+from levada.connectors.mongodb.faults import DUPLICATE_KEY, INVALID_BSON
 from levada.connectors.mongodb.fence import RETRIES, Fence
 from levada.connectors.mongodb.insert import Failed, reason_of
 from levada.connectors.mongodb.lanes import Tally
-from levada.connectors.mongodb.rows import MAX_DOCUMENT
 
 _LEAST_PART = 64
-
-
-#: What becomes of a group.
-NEW, CHANGED, SAME, DELETED = "new", "changed", "same", "deleted"
-_NOTHING = Row(None, b"")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What becomes of the groups of one transaction, by their places.
-
-    Args:
-        statements: what is written, in order.
-        done: place, the count of `Tally` it is one of, and how many bytes.
-        last: of each group that changes something, the change that made it so.
-        older: changes that were older than what they found.
-        rejected: groups that can't be applied.
-    """
-
-    statements: list[Statement] = field(default_factory=list)
-    done: list[tuple[int, str, int]] = field(default_factory=list)
-    last: dict[int, int] = field(default_factory=dict)
-    older: dict[int, int] = field(default_factory=dict)
-    rejected: dict[int, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """One group of a transaction can't be stored.
-
-    Args:
-        outcome: of the transaction.
-        culprit: its place.
-        at: how many statements the server had taken before.
-        reason: for people.
-        duplicate: whether another row has a value that is unique.
-    """
-
-    def __init__(
-        self, outcome: Outcome, culprit: int, at: int, reason: str, *, duplicate: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.outcome = outcome
-        self.culprit = culprit
-        self.at = at
-        self.reason = reason
-        self.duplicate = duplicate
+_LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
 
 
 class Applier:
@@ -93,7 +52,8 @@ class Applier:
         keys: how rows are told apart.
         fold: what changes do to rows.
         unique: whether the server keeps the key unique.
-        empty: whether the collection has no rows; new rows are then inserted without looking.
+        empty: whether the collection has no rows; rows are then inserted without looking, until the server
+            says that one is there.
     """
 
     def __init__(
@@ -109,7 +69,7 @@ class Applier:
     ) -> None:
         self._fence = fence
         self._fold = fold
-        self._blind = empty and unique
+        self._blind = empty and unique and fence.transactions  # which take back what came before
         self._grouping = Grouping(keys, Equality(database, keys.collation))
         self._lookup = Lookup(database, collection, keys)
         guarded = not fence.transactions and (fold.versioned or not fold.whole)
@@ -137,6 +97,10 @@ class Applier:
                 good, others = self._sorted(part, refused, tally)
                 pending = good + others + pending
                 size = len(good) or len(part)
+            except OperationFailure as error:
+                if error.code != INVALID_BSON or not _without_malformed(part, tally):
+                    raise
+                pending = [group for group in part if group.changes] + pending
         return tally
 
     def store_in(self, changes: list[Change], session: ClientSession | None) -> Tally:
@@ -144,6 +108,7 @@ class Applier:
 
         Raises:
             Refused: one of them can't be stored, and the transaction is lost.
+            OperationFailure: the same, where one is malformed (code 22).
             TooMuch: the stored rows are too many or too large to be looked at in one transaction.
         """
         part, tally = self._grouping.of(changes), Tally()
@@ -169,7 +134,6 @@ class Applier:
 
     def _work(self, part: list[Group], session: ClientSession | None) -> Outcome:
         outcome = self._decided(part, session)
-        outcome.statements.sort(key=lambda statement: statement.kind)
         try:
             self._statements.run(outcome.statements, session)
         except Failed as failure:
@@ -179,76 +143,21 @@ class Applier:
         return outcome
 
     def _decided(self, part: list[Group], session: ClientSession | None) -> Outcome:
-        outcome = Outcome()
-        found: list[bytes] = []
-        if not self._blind:
-            found = self._lookup.find([group.key for group in part], session)
-        same, found = self._unchanged(part, found)
-        outcome.done += [(place, SAME, 0) for place in same]
-        if len(same) == len(part):
-            return outcome
-        stored = self._grouping.stored(part, found)
-        skipped = set(same)
-        for place, group in enumerate(part):
-            if place not in skipped:
-                self._decide(place, group, stored.get(group.form, ()), outcome)
-        return outcome
-
-    def _unchanged(self, part: list[Group], found: list[bytes]) -> tuple[list[int], list[bytes]]:
-        """Places of groups whose row is stored byte for byte, and what else was found."""
-        if not self._by_body or not found:
-            return [], found
-        bodies = {fields.without_id(document): document for document in found}
-        same = []
-        for place, group in enumerate(part):
-            change = group.changes[0]
-            if len(group.changes) > 1 or change.operation == DELETE:
-                continue
-            if bodies.pop(fields.without_id(change.document), None) is not None:
-                same.append(place)
-        return same, list(bodies.values())
-
-    def _decide(self, place: int, group: Group, found: Sequence[bytes], outcome: Outcome) -> None:
-        if len(found) > 1:
-            outcome.rejected[place] = f"{len(found)} documents are stored under its key"
-            return
-        old = Row.of(found[0]) if found else None
-        folded = self._fold.of(old, group.changes)
-        new = folded.row
-        if folded.older:
-            outcome.older[place] = folded.older
-        if folded.last is None:
-            if old is not None and any(change.operation == INSERT for change in group.changes):
-                outcome.done.append((place, SAME, 0))
-            return
-        outcome.last[place] = folded.last
-        if old is None:
-            if new is not None:
-                self._put(Statement(applywrite.INSERT, place, _NOTHING, fields.with_id(*new)), NEW, outcome)
-        elif new is None:
-            outcome.statements.append(Statement(applywrite.DELETE, place, old))
-            outcome.done.append((place, DELETED, 0))
-        elif folded.anew and new.identity not in (None, old.identity):
-            outcome.statements.append(Statement(applywrite.DELETE, place, old))
-            self._put(Statement(applywrite.INSERT, place, _NOTHING, fields.with_id(*new)), CHANGED, outcome)
-        elif new.body == old.body:
-            outcome.done.append((place, SAME, 0))
-        else:
-            self._put(Statement(applywrite.UPDATE, place, old, new.body), CHANGED, outcome)
-
-    def _put(self, statement: Statement, done: str, outcome: Outcome) -> None:
-        if statement.size > MAX_DOCUMENT:
-            reason = f"with what is stored, larger than {MAX_DOCUMENT} bytes"
-            raise Refused(outcome, statement.place, 0, reason)
-        outcome.statements.append(statement)
-        outcome.done.append((statement.place, done, statement.size))
+        blind = self._blind and all(_only_adds(group) for group in part)
+        found = [] if blind else self._lookup.find([group.key for group in part], session)
+        decision = Decision(self._fold, part, blind=blind)
+        if self._by_body:
+            found = decision.leave(found)
+        if not decision.complete:
+            decision.make(self._grouping.stored(part, found))
+        return decision.outcome
 
     def _sorted(self, part: list[Group], refused: Refused, tally: Tally) -> tuple[list[Group], list[Group]]:
         """The groups that were taken before one was refused, and the others; the culprit is blamed."""
-        if self._blind and refused.duplicate:
+        outcome, culprit = refused.outcome, part[refused.culprit]
+        if outcome.blind and refused.duplicate:
             self._blind = False
             return [], part
-        outcome, culprit = refused.outcome, part[refused.culprit]
         left = {statement.place for statement in outcome.statements[refused.at :]} | {refused.culprit}
         if not refused.at:  # nothing was written, and not all may have been looked at
             left = set(range(len(part)))
@@ -286,3 +195,21 @@ class Applier:
             self._new += kinds[NEW]
             self.looked_up += len(part)
             self.found_unchanged += kinds[SAME]
+
+
+def _only_adds(group: Group) -> bool:
+    """Whether the server would notice that the row is there: by the insert of its key."""
+    return all(change.operation in (UPSERT, INSERT) for change in group.changes)
+
+
+def _without_malformed(part: list[Group], tally: Tally) -> bool:
+    """Take out the changes whose documents the server can't read; says whether there were any."""
+    before = len(tally.rejected)
+    for group in part:
+        for change in list(group.changes):
+            try:
+                decode(change.document, _LENIENT)
+            except InvalidBSON as error:
+                group.changes.remove(change)
+                tally.rejected.append(Rejected(change.document, f"malformed BSON: {error}"))
+    return len(tally.rejected) > before

@@ -117,13 +117,16 @@ class Fold:
                 row, last = self._applied(row, change.document), place
         return Folded(row, anew, last, older)
 
+    def first(self, document: bytes) -> bytes:
+        """What is stored of a new row."""
+        return fields.without_nulls(document) if self._unset else document
+
     def _stored(self, row: Row) -> Version:
         return self.version(row.body) or NONE
 
     def _applied(self, row: Row | None, document: bytes) -> Row:
         if row is None:
-            new = Row.of(document)
-            return new._replace(body=fields.without_nulls(new.body)) if self._unset else new
+            return Row.of(self.first(document))
         body = fields.without_id(document)
         if self._replaces:
             return row._replace(body=body)

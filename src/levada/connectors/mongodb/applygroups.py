@@ -40,13 +40,15 @@ class Grouping:
 
     def of(self, changes: Sequence[Change]) -> list[Group]:
         """The changes of each key, in the order in which the keys came."""
-        forms = self._equality.forms(self._keys.odd(change.key for change in changes))
-        groups: dict[bytes, Group] = {}
-        for change in changes:
-            form = self._keys.form(change.key, forms) or b""
+        formed = [self._keys.form(change.key) for change in changes]
+        if None in formed:
+            forms = self._equality.forms(self._keys.odd(change.key for change in changes))
+            formed = [self._keys.form(change.key, forms) for change in changes]
+        groups: dict[bytes | None, Group] = {}
+        for form, change in zip(formed, changes, strict=True):
             group = groups.get(form)
             if group is None:
-                groups[form] = Group(form, change.key, [change])
+                groups[form] = Group(form or b"", change.key, [change])
             else:
                 group.changes.append(change)
         return list(groups.values())

@@ -103,6 +103,12 @@ def check(write: Write) -> None:
         raise ConfigError(
             f"mode upsert into {write.table} needs a key", where=str(write.table), hint="add `key: COLUMN`"
         )
+    if write.changes.on_null == "keep" and write.changes.merge == "replace":
+        raise ConfigError(
+            "on_null keep needs merge: a row that is replaced as a whole keeps nothing",
+            where=str(write.table),
+            hint="write `merge: fields` or `merge: deep`, or another `on_null`",
+        )
     if write.mode is Mode.REPLACE_WINDOW and (write.window is None or write.table.time is None):
         lacks = "a window" if write.window is None else "the table's time column"
         raise ConfigError(

@@ -13,6 +13,7 @@ from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
 DUPLICATE_KEY = 11000
 DOCUMENT_INVALID = 121
+INVALID_BSON = 22
 NAMESPACE_NOT_FOUND = 26
 CURSOR_NOT_FOUND = 43
 ILLEGAL_OPERATION = 20

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from struct import Struct
 
 from levada.bson.digest import stripped
-from levada.bson.elements import FIXED, Malformed, elements, value_end
+from levada.bson.elements import FIXED, PREFIXED, REGEX, Malformed, elements, value_end
 
 #: Type and value bytes of one value.
 Element = bytes
@@ -20,6 +20,7 @@ NULL = 0x0A
 STRING = 0x02
 
 _ID = b"_id\0"
+_TAGS = frozenset((*FIXED, *PREFIXED, REGEX))
 _DOLLAR = b"$"
 _LENGTH = Struct("<i")
 
@@ -82,9 +83,19 @@ def without_id(document: bytes) -> bytes:
             size = 4 + _LENGTH.unpack_from(document, 9)[0]
         if size is not None and 0 <= size < len(document) - 9:
             return _LENGTH.pack(len(document) - 5 - size) + document[9 + size :]
-    elif _ID not in document:
+    elif not may_have(document, _ID):
         return document
     return stripped(document)
+
+
+def may_have(document: bytes, name: bytes) -> bool:
+    """Whether a field of this name, which ends with NUL, can be anywhere in a document."""
+    place = document.find(name)
+    while place > 0:
+        if document[place - 1] in _TAGS:
+            return True
+        place = document.find(name, place + 1)
+    return False
 
 
 def with_id(identity: Element | None, body: bytes) -> bytes:

@@ -19,6 +19,7 @@ from bson.raw_bson import RawBSONDocument
 
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.bson import Documents, encode, from_canonical
+from levada.connectors.mongodb.fields import may_have
 from levada.connectors.mongodb.raw import EXACT, parsed
 
 CHUNK_ROWS = 2_000
@@ -144,7 +145,7 @@ def identity(document: bytes) -> bytes | None:
             return bytes((kind,)) + document[9 : 9 + _FIXED_SIZES[kind]]
         if kind == _STRING:
             return bytes((kind,)) + document[9 : 13 + _LENGTH.unpack_from(document, 9)[0]]
-    elif _ID not in document:
+    elif not may_have(document, _ID):
         return None
     fields = parsed(document)
     return element(fields["_id"]) if "_id" in fields else None

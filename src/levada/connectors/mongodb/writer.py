@@ -14,16 +14,17 @@ from typing import Any
 from bson.binary import Binary
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.mongodb import times
-from levada.connectors.mongodb.apply import Refused
+from levada.connectors.mongodb.applydecide import Refused
 from levada.connectors.mongodb.applyfold import Change
 from levada.connectors.mongodb.applying import Applying
 from levada.connectors.mongodb.applylookup import TooMuch
 from levada.connectors.mongodb.claim import Claim
-from levada.connectors.mongodb.faults import translated
+from levada.connectors.mongodb.faults import INVALID_BSON, translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
 from levada.connectors.mongodb.lanes import Lanes, Tally, lane_of
 from levada.connectors.mongodb.raw import value_at
@@ -151,6 +152,10 @@ class MongoWriter:
             return claim.fence.run(0, work) if claim.fence.transactions else None
         except (Failed, Refused, TooMuch):
             return None
+        except OperationFailure as error:
+            if self._applying and error.code == INVALID_BSON:
+                return None
+            raise
 
     def _commit_stream(self, position: Position | None) -> Tally:
         held, self._held = self._held or [], None
