@@ -17,7 +17,7 @@ from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
-from levada.state import Store
+from levada.state import OnLost, Store
 from levada.steps import adhoc
 from levada.steps.preview import Preview, lines
 from levada.windows import Window
@@ -53,6 +53,12 @@ from levada.windows import Window
     "--nulls",
     type=click.Choice(["every_run", "first_run", "skip", "error"]),
     help="With --since: what becomes of rows where the column is null.",
+)
+@click.option(
+    "--on-lost",
+    type=click.Choice([policy.value for policy in OnLost]),
+    default=OnLost.FAIL.value,
+    help="With --since: when target and ledger can't both be right (a restored backup).",
 )
 @click.option(
     "--deletes", type=click.Choice(["keep", "compare"]), help="`compare` removes rows whose key is gone."
@@ -101,6 +107,7 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
                 target,
                 **asked,
                 resume=options["resume"],
+                on_lost=options["on_lost"],
                 profile=options["profile"],
                 expected=meter.expect,
                 stop=stop,

@@ -24,7 +24,7 @@ from levada.connectors.base import Estimate, Fence, Mode, Query, Table
 from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, Retriable, Skippable
 from levada.observe import Timings
-from levada.state import Holder, Lease, Store, new_run_id
+from levada.state import Holder, Lease, OnLost, Store, new_run_id
 from levada.steps.base import StepContext, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.steps.increment import refuse_without_state
@@ -89,6 +89,7 @@ def copy(
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = no_progress,
     now: datetime | None = None,
+    on_lost: OnLost | str = OnLost.FAIL,
     **options: Any,
 ) -> Copied:
     """Copy one table to another, once.
@@ -104,17 +105,19 @@ def copy(
         stop: set it to stop; what has not been committed is given up.
         progress: told rows and bytes as they move.
         now: the time, UTC; default: of the clock.
+        on_lost: with `since`, what to do when the target and the ledger can't both be right.
         options: mode, key, columns, where, filter, lanes, consistent, since and what else a `copy` step takes
             (see `levada.steps.copy.CopySettings`).
 
     Raises:
         ConfigError: an option is unknown or wrong.
         LeaseHeld: the same job with `since` is running.
+        PositionLost: target and ledger can't both be right, and `on_lost` is `fail`.
     """
     overlay = Overlay(tables, time_column)
     settings = settings_of(overlay, {**options, "from": source, "to": target, "window": window is not None})
     context = context_of(overlay, settings, window, now)
-    context = replace(context, stop=stop or context.stop, progress=progress)
+    context = replace(context, stop=stop or context.stop, progress=progress, on_lost=OnLost(on_lost))
     started = time.monotonic()
     try:
         with (
