@@ -89,7 +89,7 @@ def typed(value: Any, wanted: str) -> Any:
         return None
     try:
         return _TYPES[wanted](value)
-    except (ArithmeticError, ValueError, TypeError) as error:
+    except (ArithmeticError, LookupError, ValueError, TypeError) as error:
         raise Refused from error
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -19,6 +21,8 @@ from levada.connectors.base import Mode, Table, Write, Written
 from levada.connectors.mongodb.client import MongoConnection
 from levada.connectors.mongodb.settings import MongoSettings
 from levada.types.kinds import BSON, SETTLED
+
+from ...steps import shape_model as model  # noqa: TID252
 
 Load = Callable[..., Written]
 
@@ -190,3 +194,60 @@ def test_whole_documents_are_not_touched(collection: Database[Any], load: Load) 
     raw = bson.encode({"_id": 1, "a": "65a1b2c3d4e5f60718293a4b"})
     load(pa.RecordBatch.from_arrays([pa.array([raw], pa.binary())], schema=CANONICAL))
     assert collection.t.find_one() == {"_id": 1, "a": "65a1b2c3d4e5f60718293a4b"}
+
+
+#: Sort of a column -> its Arrow type, its values, and the types that its values may be restored to.
+SORTS: dict[str, tuple[pa.DataType, Any, set[str]]] = {
+    "integer": (
+        pa.int64(),
+        st.one_of(st.integers(-2, 2), st.integers(-(2**63), 2**63 - 1)),
+        {"int", "long", "double", "decimal", "bool"},
+    ),
+    "double": (
+        pa.float64(),
+        st.one_of(st.floats(), st.integers(-9, 9).map(float)).filter(lambda value: str(value) != "-0.0"),
+        {"int", "long", "double", "decimal"},
+    ),
+    "decimal": (
+        pa.decimal128(20, 3),
+        st.decimals(-(10**16), 10**16, places=3),
+        {"int", "long", "double", "decimal"},
+    ),
+    "text": (
+        pa.string(),
+        st.sampled_from(["", "5", "007", "0.25", "x", "65a1b2c3d4e5f60718293a4b", "true", "2026-11-24"]),
+        {"int", "long", "double", "decimal", "bool", "date", "objectId", "string"},
+    ),
+    "moment": (pa.timestamp("us", "UTC"), st.integers(0, 2**40).map(model.milliseconds), {"date"}),
+    "bool": (pa.bool_(), st.booleans(), {"bool"}),
+}
+
+
+@st.composite
+def columns(draw: Any) -> tuple[str, list[Any]]:
+    sort = draw(st.sampled_from(list(SORTS)))
+    return sort, draw(st.lists(st.one_of(st.none(), SORTS[sort][1]), min_size=1, max_size=6))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(column=columns(), wanted=st.sampled_from(sorted(SORTS["text"][2])))
+def test_what_a_strict_validator_takes_is_what_can_be_restored_without_a_change(
+    collection: Database[Any], load: Load, column: tuple[str, list[Any]], wanted: str
+) -> None:
+    sort, values = column
+    collection.t.drop()
+    validated(collection, {"v": {"bsonType": wanted}})
+    arrow, _, possible = SORTS[sort]
+    expected = {}
+    for row, value in enumerate(values):
+        try:
+            if value is not None and wanted in possible:
+                expected[row] = model.typed(value, {"objectId": "object_id"}.get(wanted, wanted))
+        except model.Refused:
+            continue
+    numbers = pa.array(range(len(values)), pa.int32())
+    done = load(pa.record_batch({"_id": numbers, "v": pa.array(values, arrow)}))
+    found = {row["_id"]: row["v"] for row in collection.t.find()}
+    assert found.keys() == expected.keys()
+    assert all(model.alike(found[row], expected[row]) for row in found), (found, expected)
+    assert (done.rows, len(done.rejected)) == (len(expected), len(values) - len(expected))

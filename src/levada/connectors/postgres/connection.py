@@ -44,6 +44,7 @@ class PostgresConnection:
 
     kind = "postgres"
     settings_model = PostgresSettings
+    takes_sql = True  # a query in place of a table
 
     def __init__(self, name: str, settings: PostgresSettings, root: Path) -> None:
         self.name = name
