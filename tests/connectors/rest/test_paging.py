@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from levada.errors import Fatal
+from levada.errors import Fatal, Retriable
 
 from ...rest_server import Api, Fault, running  # noqa: TID252
 from .conftest import Open, ids, read
@@ -19,6 +19,18 @@ STYLES: dict[str, dict[str, Any]] = {
         "path": "/offset",
         "data": "data.items",
         "paginator": {"type": "offset", "limit": 10, "total": "total"},
+    },
+    "offset with overlap": {
+        "path": "/offset",
+        "data": "data.items",
+        "key": "id",
+        "paginator": {"type": "offset", "limit": 10, "overlap": 3},
+    },
+    "offset with overlap and total": {
+        "path": "/offset",
+        "data": "data.items",
+        "key": "id",
+        "paginator": {"type": "offset", "limit": 10, "overlap": 1, "total": "total"},
     },
     "offset in the body": {
         "path": "/offset",
@@ -227,6 +239,26 @@ def test_a_relative_link_is_followed(api: Api, opened: Open) -> None:
     fill(api, 15)
     api.faults = [Fault(text=lambda text: text.replace(api.url, ""))]
     assert ids(read(opened(STYLES["json link"]))) == list(range(15))
+
+
+@pytest.mark.parametrize("removed", [1, 2, 3])
+def test_rows_that_move_to_earlier_pages_are_read_or_the_read_fails(
+    api: Api, opened: Open, removed: int
+) -> None:
+    """Three rows overlap: a removal of fewer leaves one that is known, a removal of three leaves none."""
+    fill(api, 40)
+
+    def remove(page: int) -> None:
+        if page == 3:
+            del api.rows[:removed]
+
+    api.before_page = remove
+    connection = opened(STYLES["offset with overlap"])
+    if removed < 3:
+        assert ids(read(connection)) == list(range(40))
+        return
+    with pytest.raises(Retriable, match="rows moved to earlier pages"):
+        read(connection)
 
 
 def test_parameters_of_the_resource_go_with_every_page(api: Api, opened: Open) -> None:

@@ -62,6 +62,8 @@ def test_a_wrong_connection_is_refused(others: dict[str, Any], told: str) -> Non
         ({"columns": {"a": "decimal"}}, "decimal(scale)"),
         ({"paginator": "pages"}, "does not match any of the expected tags"),
         ({"paginator": {"type": "offset"}}, "Field required"),
+        ({"paginator": {"type": "offset", "limit": 5, "overlap": 5}}, "less than `limit`"),
+        ({"paginator": {"type": "offset", "limit": 5, "overlap": 1}}, "needs a `key`"),
         ({"paginator": {"type": "cursor"}}, "needs either `next`"),
         ({"paginator": {"type": "cursor", "next": "n", "param": "a", "body": "b"}}, "exclude each other"),
         ({"paginator": {"type": "cursor", "header": "N", "body": "b"}}, "goes into `param`"),

@@ -85,7 +85,9 @@ class Client:
             rows = Rows(resource.data, where)
             style = resource.paginator or settings.paginator
             assert style is not None
-            guarded: Any = Guarded(style, client.detect_paginator, rows.of, settings.max_pages, where)
+            guarded: Any = Guarded(
+                style, client.detect_paginator, rows.of, settings.max_pages, where, key=resource.key
+            )
             found = client.paginate(
                 resource.path,
                 method=resource.method,

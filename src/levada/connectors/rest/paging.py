@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from levada.connectors.rest.settings import (
@@ -17,7 +17,7 @@ from levada.connectors.rest.settings import (
     Paginator,
     Single,
 )
-from levada.errors import Fatal
+from levada.errors import Fatal, Retriable
 
 
 def paginator(settings: Paginator) -> Any:
@@ -36,6 +36,7 @@ class Guarded:
         rows: of an answer.
         max_pages: more of them are taken for a loop.
         where: the table, for errors.
+        key: members that identify a row.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Guarded:
         rows: Callable[[Any], list[Any]],
         max_pages: int,
         where: str,
+        *,
+        key: Sequence[str] = (),
     ) -> None:
         self._inner = paginator(settings)
         self._detect = detect
@@ -53,6 +56,10 @@ class Guarded:
         self._more = settings.more if isinstance(settings, Cursor) else None
         self._max_pages = max_pages
         self._where = where
+        self._overlapping = isinstance(settings, Offset) and settings.overlap > 0
+        self._step = settings.limit - settings.overlap if isinstance(settings, Offset) else 0
+        self._key = tuple(key)
+        self._edge: set[str] = set()
         self._asked: set[bytes] = set()
         self._last: bytes | None = None
         self._short: int | None = None
@@ -81,6 +88,7 @@ class Guarded:
         self._pages += 1
         self._check_new(response, data)
         self._check_whole(data)
+        self._check_edge(data)
         try:
             self._inner.update_state(response, data)
         except (ValueError, TypeError, AttributeError, IndexError) as error:
@@ -140,12 +148,25 @@ class Guarded:
                 f"a page had {self._short} rows where `limit` is {self._limit}, and more followed",
                 "the server gives less at once: lower `limit`; `short_pages: true` if it leaves rows out",
             )
-        self._short = len(data) if len(data) < self._limit else None
+        self._short = len(data) if len(data) < self._step else None
         if len(data) > self._limit:
             raise self._broken(
                 f"a page has {len(data)} rows where `limit` is {self._limit}",
                 "the server does not know the parameter of the limit; check `limit_param`",
             )
+
+    def _check_edge(self, data: Any) -> None:
+        """A page begins with the last rows of the one before it; else rows moved, and some may be unseen."""
+        if not self._overlapping:
+            return
+        keys = [json.dumps([row.get(name) for name in self._key], default=str) for row in data]
+        if self._edge and self._edge.isdisjoint(keys):
+            raise Retriable(
+                f"rows moved to earlier pages while page {self._pages} was asked for",
+                where=self._where,
+                hint="try again; where it happens often, raise `overlap` or ask for an order that stays",
+            )
+        self._edge = set(keys[self._step :])
 
     def _broken(self, what: str, hint: str = "check `paginator` of the resource") -> Fatal:
         return Fatal(what, where=self._where, hint=hint)
@@ -197,7 +218,7 @@ def _page_number(settings: PageNumber) -> Any:
 def _offset(settings: Offset) -> Any:
     from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 
-    return OffsetPaginator(
+    pages = OffsetPaginator(
         settings.limit,
         offset_param=settings.param,
         offset_body_path=settings.body,
@@ -207,6 +228,8 @@ def _offset(settings: Offset) -> Any:
         has_more_path=settings.more,
         stop_after_empty_page=not (settings.total or settings.more),
     )
+    pages.value_step = settings.limit - settings.overlap
+    return pages
 
 
 def _single(_: Single) -> Any:

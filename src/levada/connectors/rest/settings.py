@@ -157,6 +157,8 @@ class Offset(_InBody):
         total: path of the number of rows in a page.
         more: path of a boolean in a page.
         short_pages: pages before the last may have fewer rows than `limit`.
+        overlap: rows of a page that the next one is asked for again: where none of them is there, rows have
+            moved to earlier pages, and the read fails instead of missing them. Needs the resource's `key`.
     """
 
     type: Literal["offset"]
@@ -166,6 +168,13 @@ class Offset(_InBody):
     total: str | None = None
     more: str | None = None
     short_pages: bool = False
+    overlap: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _pages_that_go_on(self) -> Offset:
+        if self.overlap >= self.limit:
+            raise ValueError("`overlap` must be less than `limit`")
+        return self
 
 
 def _typed(value: Any) -> Any:
@@ -310,7 +319,10 @@ class RestSettings(_Model):
     @model_validator(mode="after")
     def _every_resource_can_go_on(self) -> RestSettings:
         for name, resource in self.resources.items():
-            if not (resource.paginator or self.paginator):
+            paginator = resource.paginator or self.paginator
+            if isinstance(paginator, Offset) and paginator.overlap and not resource.key:
+                raise ValueError(f"resource {name!r} needs a `key`: by it the rows of an `overlap` are known")
+            if not paginator:
                 raise ValueError(f"resource {name!r} names no `paginator`; for one page: `paginator: single`")
         return self
 
