@@ -74,6 +74,22 @@ def test_a_condition_is_sql_as_duckdb_writes_it(orders: Legacy, where: str, expe
     assert ids(orders, query=Query(columns=("id",), where=where)) == expected
 
 
+def test_texts_with_an_offset_are_instants_on_the_columns_clock(shop: Legacy) -> None:
+    shop.run(
+        "CREATE TABLE t (id INT, d DATETIME, s TIMESTAMP NULL, x VARCHAR(30));"
+        "INSERT INTO t VALUES (1, '2026-07-01 11:59:59', '2026-07-01 10:59:59', '2026-07-01T11:00:00Z'),"
+        "(2, '2026-07-01 12:00:00', '2026-07-01 11:00:00', '')"
+    )
+    for where in (
+        "d >= '2026-07-01T11:00:00.000000Z'",
+        "s >= '2026-07-01T11:00:00Z'",
+        "s BETWEEN '2026-07-01T13:00:00+02:00' AND '2026-07-02 00:00:00Z'",
+        "NOT d < '2026-07-01 12:00:00+01'",
+    ):
+        assert ids(shop, "t", Query(where=where), timezone="Europe/Lisbon") == [2]
+    assert ids(shop, "t", Query(where="x = '2026-07-01T11:00:00Z'"), timezone="Europe/Lisbon") == [1]
+
+
 @pytest.mark.parametrize(
     "where",
     ["id = = 1", "1 = 1; DROP TABLE orders", "absent = 1", "list_contains([1], id)", "no_such(id) = 1"],

@@ -20,6 +20,7 @@ BESIDE = "__text"
 
 _QUERY = "_levada_query"
 _LOCAL = "datetime"
+_TIMES = frozenset({_LOCAL, "timestamp", "date"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 
 
@@ -48,6 +49,11 @@ class Column:
     def naive(self) -> bool:
         """Whether its times have no zone."""
         return self.declared.base == _LOCAL
+
+    @property
+    def timed(self) -> bool:
+        """Whether it holds moments or days."""
+        return self.declared.base in _TIMES
 
     @property
     def whole(self) -> bool:

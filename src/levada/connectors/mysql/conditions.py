@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +27,14 @@ def text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def translated(condition: str, where: str) -> str:
+def translated(condition: str, columns: Sequence[Column], zone: str, where: str) -> str:
     """A condition of DuckDB's dialect in MySQL's.
+
+    Args:
+        condition: the user's.
+        columns: of the table.
+        zone: what times of `datetime` columns mean.
+        where: what an error is about.
 
     Raises:
         ConfigError: it is no SQL condition, or MySQL has no words for it.
@@ -34,9 +42,13 @@ def translated(condition: str, where: str) -> str:
     from levada.connectors.mysql.dialect import Unreadable, translate
 
     try:
-        return translate(condition)
+        return translate(condition, {c.name.lower(): _clock(c, zone) for c in columns if c.timed})
     except Unreadable as error:
         raise bad_condition(condition, str(error), where) from error
+
+
+def _clock(column: Column, zone: str) -> Callable[[datetime], str]:
+    return partial(local, zone=zone) if column.naive else _plain
 
 
 def within(column: Column, window: Window, zone: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -11,18 +13,42 @@ from sqlglot.dialects.mysql import MySQL
 
 Unreadable = (sqlglot.errors.SqlglotError, ValueError)
 
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
 _MOMENTS = (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.DATETIME)
 
 
-def translate(condition: str) -> str:
+#: Column, in lower case -> how it writes an instant.
+Clocks = Mapping[str, Callable[[datetime], str]]
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)")
+
+
+def translate(condition: str, clocks: Clocks) -> str:
     """One condition.
+
+    Args:
+        condition: in DuckDB's dialect.
+        clocks: of the columns that hold times; texts with an offset that they are compared with are
+            instants.
 
     Raises:
         Unreadable: it is no SQL condition, or MySQL has no words for it.
     """
     tree = sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition)
+    for text in list(tree.find_all(exp.Literal)):
+        _set_clock(text, clocks)
     sql: str = tree.sql(Shared, identify=True, comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
     return sql
+
+
+def _set_clock(text: Any, clocks: Clocks) -> None:
+    if not (text.is_string and _INSTANT.fullmatch(text.this)):
+        return
+    compared = text.parent.find_all(exp.Column) if isinstance(text.parent, _COMPARISONS) else ()
+    for column in compared:
+        if (clock := clocks.get(column.name.lower())) is not None:
+            text.replace(exp.Literal.string(clock(datetime.fromisoformat(text.this))))
+            return
 
 
 def _matches(generator: Any, node: exp.Expression) -> str:

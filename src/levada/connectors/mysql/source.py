@@ -31,14 +31,14 @@ class Shape:
         columns: of the statement, in its order; behind those that are wanted, the time column where it
             is not among them.
         wanted: how many of them are wanted.
-        names: of all columns of the table.
+        known: all columns of the table.
         time: the time column.
         lane: the column that lanes part.
     """
 
     columns: tuple[Column, ...]
     wanted: int
-    names: tuple[str, ...]
+    known: tuple[Column, ...]
     time: Column | None
     lane: Column | None
 
@@ -69,7 +69,13 @@ class MysqlSource:
         """
         refuse_mongodb(self._query, self._where)
         shape = self._shape(window is not None or after is not None)
-        rows = Rows(shape.columns, shape.wanted, shape.names, self._server.settings, self._where)
+        rows = Rows(
+            shape.columns,
+            shape.wanted,
+            [column.name for column in shape.known],
+            self._server.settings,
+            self._where,
+        )
         mark = Watermark(shape.time.name if shape.time else None)
         groups = self._groups(shape, self._condition(shape, window, after))
         held: Batch | None = None
@@ -112,7 +118,7 @@ class MysqlSource:
             columns.append(time)
         keys = [column for column in known if column.key]
         lane = keys[0] if len(keys) == 1 and keys[0].whole else None
-        return Shape(tuple(columns), wanted, tuple(column.name for column in known), time, lane)
+        return Shape(tuple(columns), wanted, tuple(known), time, lane)
 
     def _time(self, known: Sequence[Column], needed: bool) -> Column | None:
         name = self._table.time
@@ -124,7 +130,8 @@ class MysqlSource:
 
     def _condition(self, shape: Shape, window: Window | None, after: Position | None) -> str:
         zone = self._server.settings.timezone
-        parts = [self._query.where and translated(self._query.where, self._where)]
+        where = self._query.where
+        parts = [where and translated(where, shape.known, zone, self._where)]
         if window is not None:
             if shape.time is None:
                 raise ConfigError(
