@@ -11,7 +11,7 @@ kept beside the data, so a value and its type come back as they were.
 | struct without fields | struct of `_levada_empty`, always null | Parquet can't hold one |
 | unsigned integers | the next larger signed integer, decimal(20, 0) | Delta has none |
 | decimal256 | decimal128 where it fits, else string | as above |
-| time, duration | int64 | as above |
+| time, duration | int64, of 32 bits int32 | as above |
 | large, view, dictionary and fixed-size forms | the plain form | one form per type |
 """
 
@@ -34,6 +34,8 @@ HIDDEN_PREFIX = "_levada_"
 
 _US = pa.timestamp("us", "UTC")
 _DECIMAL_DIGITS = 38
+#: Days around 1970 that Python's calendar is sure to have; others are written as their number.
+_PYTHONS_DAYS = 719_162
 
 #: Type id -> the stored form, for types without children.
 _PLAIN: dict[int, pa.DataType] = {
@@ -43,7 +45,7 @@ _PLAIN: dict[int, pa.DataType] = {
     pa.uint64().id: pa.decimal128(20, 0),
     pa.float16().id: pa.float32(),
     pa.date64().id: pa.date32(),
-    pa.time32("s").id: pa.int64(),
+    pa.time32("s").id: pa.int32(),
     pa.time64("us").id: pa.int64(),
     pa.duration("us").id: pa.int64(),
     pa.large_string().id: pa.string(),
@@ -237,6 +239,8 @@ def _plain(column: pa.Array) -> Any:
     if pa.types.is_list(kind) and column[0].is_valid:
         items = column[0].values
         return [_plain(items.slice(i, 1)) for i in range(len(items))]
+    if pa.types.is_date32(kind) and column[0].is_valid and abs(column[0].value) > _PYTHONS_DAYS:
+        return column[0].value
     return column[0].as_py()
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +13,9 @@ from hypothesis import strategies as st
 
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query, Table, Write
-from levada.connectors.postgres import PostgresConnection, PostgresSettings
+from levada.connectors.postgres import PostgresConnection
 
-from ...postgres import Postgres
+from .warehouse import Warehouse
 
 _NUMBERS = count()
 _LABEL = b"levada.bson"
@@ -107,7 +105,10 @@ def _documents(name: str) -> Any:
     names = st.lists(st.sampled_from(["a", "B", "x y", 'q"', "$date", "ü"]), max_size=3, unique=True)
     members = names.flatmap(
         lambda chosen: st.tuples(
-            *(st.sampled_from(SCALARS).map(lambda one, n=n: (_field(n, one[0], one[1]), one[2])) for n in chosen)
+            *(
+                st.sampled_from(SCALARS).map(lambda one, n=n: (_field(n, one[0], one[1]), one[2]))
+                for n in chosen
+            )
         )
     )
     return members.map(
@@ -120,7 +121,9 @@ def _documents(name: str) -> Any:
 
 def _tables() -> Any:
     names = st.lists(
-        st.sampled_from(["k", "K", "a.b", "", "select", 'quo"te', "ünï", "x" * 70, "x" * 71, "_levada_x", "ctid", "oid"]),
+        st.sampled_from(
+            ["k", "K", "a.b", "", "select", 'quo"te', "ünï", "x" * 70, "x" * 71, "_levada_x", "ctid", "oid"]
+        ),
         min_size=1,
         max_size=4,
         unique=True,
@@ -146,7 +149,9 @@ def plain(column: pa.Array) -> list[Any]:
     if pa.types.is_struct(kind):
         children = [plain(column.field(at)) for at in range(kind.num_fields)]
         rows = zip(*children, strict=True) if children else iter([()] * len(column))
-        return [row if there else None for row, there in zip(rows, column.is_valid().to_pylist(), strict=True)]
+        return [
+            row if there else None for row, there in zip(rows, column.is_valid().to_pylist(), strict=True)
+        ]
     if pa.types.is_list(kind):
         return [plain(one.values) if one.is_valid else None for one in column]
     if pa.types.is_temporal(kind):
@@ -156,21 +161,15 @@ def plain(column: pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def connect(postgres: Postgres, schema: str, tmp_path: Path) -> Callable[[], PostgresConnection]:
-    given = PostgresSettings.model_validate({"uri": postgres.uri, "schema": schema})
-    return lambda: PostgresConnection("pg", given, tmp_path)
-
-
 def _comes_back(connection: PostgresConnection, batch: pa.RecordBatch) -> None:
     table = Table("pg", f"any{next(_NUMBERS)}")
     writer = connection.sink(table).open(Write(table, Mode.APPEND, "p/s"))
     writer.write(Batch(batch))
     written = writer.commit(None)
     assert written.rejected == ()
-    read = [found.data for found in connection.source(table, Query()).read(None, None)]
-    if not any(not pa.types.is_null(kind) for kind in batch.schema.types):
+    if all(map(pa.types.is_null, batch.schema.types)):
         return  # a table without columns is none
+    read = [found.data for found in connection.source(table, Query()).read(None, None)]
     found = pa.Table.from_batches(read)
     assert [one.type for one in found.schema] == [one.type for one in batch.schema]
     assert [(one.metadata or {}).get(_LABEL) for one in found.schema] == [
@@ -191,15 +190,13 @@ def _profile(examples: int) -> settings:
 
 @given(batch=_tables())
 @_profile(60)
-def test_any_typed_table_comes_back(connect: Callable[[], PostgresConnection], batch: pa.RecordBatch) -> None:
-    _comes_back(connect(), batch)
+def test_any_typed_table_comes_back(warehouse: Warehouse, batch: pa.RecordBatch) -> None:
+    _comes_back(warehouse.connection, batch)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @given(batch=_tables())
 @_profile(2000)
-def test_very_many_typed_tables_come_back(
-    connect: Callable[[], PostgresConnection], batch: pa.RecordBatch
-) -> None:
-    _comes_back(connect(), batch)
+def test_very_many_typed_tables_come_back(warehouse: Warehouse, batch: pa.RecordBatch) -> None:
+    _comes_back(warehouse.connection, batch)

@@ -182,6 +182,8 @@ def _takes(column: Column, one: pa.Field) -> bool:
         return column.modifier < 0 and kind in ACCEPTS["numeric"]
     if kind == "string":
         return column.type not in WIRES or pa.types.is_string(WIRES[column.type])
+    if column.type in WIRES and change(column.field, one) is Change.NONE:
+        return True
     if kind == "array" and column.element is not None:
         return kind_of(column.field) == "array" and not pa.types.is_nested(one.type.value_type)
     return kind in ACCEPTS.get(column.type, ())

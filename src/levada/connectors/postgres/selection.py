@@ -24,9 +24,11 @@ from levada.errors import Fatal
 from levada.types import cast, field_of, widen
 from levada.types.extjson import decimal as decimal_text
 from levada.types.kinds import decimal_field
-from levada.types.postgres import US_UTC
+from levada.types.postgres import US_UTC, Reading
 
 ASIDE = "__text"
+#: A time that Levada wrote itself; another program may have stored 24:00 since.
+TIMES = Reading(pa.time64("us"), fits="{} < '24:00'")
 _NUMBER = r"^-?(?P<whole>\d+)(?:\.(?P<places>\d+))?$"
 
 #: What a column's values are by another name: the array, its field, and the texts of rows that don't fit.
@@ -55,7 +57,7 @@ def item_of(column: Column, stored: Stored, settings: PostgresSettings) -> Item:
     name, logical = quoted(column.name), stored.field(column)
     if column.type in ("json", "jsonb"):
         return _json(name, logical, stored.owned(column), settings)
-    reading = column.reading
+    reading = TIMES if column.type == "time" and stored.owned(column) else column.reading
     if reading.arrow is None:
         return Item(logical, reading.select.format(name), None, _numbers)
     fits = reading.fits.format(*[name] * reading.fits.count("{}")) if reading.fits else None
@@ -132,12 +134,14 @@ class Selection:
     Args:
         items: in the order of the result.
         wanted: names to hand on; the others are read for conditions only.
+        unsettled: columns that never held a value.
         reject: whether rows with values that don't fit are rejected.
         where: what is read, for errors.
     """
 
     items: Sequence[Item]
     wanted: Sequence[str]
+    unsettled: Sequence[pa.Field]
     metadata: dict[bytes, bytes] | None
     reject: bool
     where: str
@@ -177,9 +181,9 @@ class Selection:
             fields.append(made)
             if strange:
                 asides[item.field.name] = strange
-        batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, metadata=self.metadata))
-        if not columns:
-            batch = pa.RecordBatch.from_struct_array(pa.nulls(len(raw), pa.struct([])))
+        columns += [pa.nulls(len(raw), one.type) for one in self.unsettled]
+        schema = pa.schema([*fields, *self.unsettled], metadata=self.metadata)
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         rejected: list[Rejected] = []
         if asides and self.reject:
             reasons = {

@@ -156,7 +156,8 @@ class PostgresSource:
         read = [name for name in logical.names if name in items and (name in wanted or name == table.time)]
         selection = Selection(
             [items[name] for name in read],
-            [name for name in wanted if name in items],
+            wanted,
+            [logical.field(name) for name in wanted if name not in items],
             logical.metadata,
             self._settings.out_of_range == "reject",
             where,
