@@ -33,6 +33,8 @@ DRIVERS = {
     ),
     "pymongo": ("connectors/mongodb", "state", "bson"),
     "pandas": (),
+    "dlt": (),
+    "requests": (),
     "sqlglot": ("engines", "connectors/mongodb", "connectors/reading.py"),
 }
 
