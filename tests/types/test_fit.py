@@ -187,10 +187,56 @@ def test_pairs_that_no_value_goes_through_are_refused(values: Any, kind: str) ->
         fitted(values, kind)
 
 
-def test_values_of_several_types_are_not_taken_as_one() -> None:
-    field = field_of("variant", "x")
-    found = fit(pa.array(['{"$numberInt":"1"}', None]), field, "int32")
-    assert (found.column.to_pylist(), list(found.bad)) == ([None, None], [0])
+MIXED = [
+    ("true", True),
+    ('{"$numberInt":"5"}', 5),
+    ('{"$numberLong":"1099511627776"}', 2**40),
+    ('{"$numberDouble":"2.5"}', 2.5),
+    ('{"$numberDecimal":"0.10"}', Decimal("0.10")),
+    ('"7"', "7"),
+    ('"65a1b2c3d4e5f60718293a4b"', "65a1b2c3d4e5f60718293a4b"),
+    ('{"$oid":"65a1b2c3d4e5f60718293a4c"}', "65a1b2c3d4e5f60718293a4c"),
+    ('{"$date":{"$numberLong":"5"}}', datetime(1970, 1, 1, 0, 0, 0, 5_000, UTC)),
+    (
+        '{"$binary":{"base64":"ABEiM0RVZneImaq7zN3u/w==","subType":"04"}}',
+        "00112233-4455-6677-8899-aabbccddeeff",
+    ),
+    ('{"$binary":{"base64":"AAE=","subType":"00"}}', b"\x00\x01"),
+    ('{"$numberDecimal":"123456789012345678901234"}', Decimal(123456789012345678901234)),
+    ('{"a":{"$numberInt":"5"}}', ...),
+    ("[]", ...),
+    ('{"$numberDouble":"NaN"}', float("nan")),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("int32", {1: 5, 5: 7}),
+        ("int64", {1: 5, 2: 2**40, 5: 7}),
+        ("double", {1: 5.0, 2: 2.0**40, 3: 2.5, 4: 0.1, 5: 7.0}),
+        (
+            "decimal",
+            {1: Decimal(5), 2: Decimal(2**40), 3: Decimal("2.5"), 4: Decimal("0.1"), 5: Decimal(7)}
+            | {11: Decimal(123456789012345678901234)},
+        ),
+        ("bool", {0: True}),
+        ("objectId", {6: MIXED[6][1], 7: MIXED[7][1]}),
+        ("date", {8: MIXED[8][1]}),
+        ("uuid", {9: MIXED[9][1]}),
+        ("binary", {10: b"\x00\x01"}),
+    ],
+)
+def test_values_of_several_types_are_taken_as_their_own_types_are(kind: str, rows: dict[int, Any]) -> None:
+    found = fit(pa.array([text for text, _ in MIXED]), field_of("variant", "x"), kind)
+    values = taken(found)
+    if kind == "double":
+        assert str(values.pop(14)) == "nan"
+        values.insert(14, ...)
+    assert values == [None if row == 15 else rows.get(row, ...) for row in range(len(MIXED))]
+    assert kind_of(found.field) == kind
+    assert found.field.type == found.column.type
 
 
 def test_other_metadata_stays_and_labels_are_replaced() -> None:

@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.types.extjson import to_milliseconds
+from levada.types.fitmixed import FIELDS, apart
 from levada.types.kinds import (
     BSON,
     DIGITS,
@@ -53,6 +54,8 @@ TYPES: Final[dict[str, str]] = {
 }
 
 _NAMES = {"objectId": "object_id", "int32": "int", "int64": "long", "variant": "json"}
+_NUMBERS = ("int64", "double", "number")
+_OF_NUMBERS = ("int32", "int64", "double", "string")
 _MOST_DIGITS = 34
 _EXPONENTS = range(-6176, 6112)
 _SURE_DIGITS = 15  # any decimal of so many digits comes back from the nearest double
@@ -108,7 +111,7 @@ def fit(column: pa.Array, field: pa.Field, kind: str, *, truncate: bool = False)
         made = field_of(kind, field.name) if kind != "decimal" else decimal_field(field.name, 1, 0)
         return Fitted(_labelled(made, field, kind), pa.nulls(len(column), made.type), {})
     if source == "variant" and target != "variant":
-        return _nothing_fits(column, field, kind)
+        return _mixed(column, field, kind, truncate=truncate)
     change = _CHANGES[target].get(_sort(column.type))
     if change is None:
         raise Unfit(f"{_NAMES.get(source, source)} can't become {_NAMES.get(kind, kind)}")
@@ -118,13 +121,26 @@ def fit(column: pa.Array, field: pa.Field, kind: str, *, truncate: bool = False)
     return Fitted(made, found, {row: _why(column, int(row), names) for row in np.flatnonzero(bad).tolist()})
 
 
-def _nothing_fits(column: pa.Array, field: pa.Field, kind: str) -> Fitted:
-    """A column of several kinds: its values are Extended JSON, none of which is read here."""
+def _mixed(column: pa.Array, field: pa.Field, kind: str, *, truncate: bool) -> Fitted:
+    """A column of values of several types, as Extended JSON: each as its own type says."""
+    parts = apart(column)
+    if kind == "decimal":  # together, so that one scale holds them all
+        texts = [parts[sort].cast(pa.string()) for sort in (*_NUMBERS, "string") if sort in parts]
+        parts = {"string": pc.coalesce(*texts)} if texts else {}
+    elif kind not in _OF_NUMBERS:
+        parts.pop("number", None)
     made = decimal_field(field.name, 1, 0) if kind == "decimal" else field_of(kind, field.name)
+    values, made = pa.nulls(len(column), made.type), _labelled(made, field, kind)
+    for sort, part in parts.items():
+        try:
+            found = fit(part, FIELDS[sort].with_name(field.name), kind, truncate=truncate)
+        except Unfit:
+            continue
+        values = found.column if kind == "decimal" else pc.coalesce(values, found.column)
+        made = _labelled(found.field, field, kind_of(found.field)) if kind == "decimal" else made
+    lost = np.flatnonzero(np.asarray(pc.and_(column.is_valid(), values.is_null()))).tolist()
     name = _NAMES.get(kind, kind)
-    rows = np.flatnonzero(np.asarray(column.is_valid())).tolist()
-    bad = {row: f"{_shown(column, row)} is of several types, not {name}" for row in rows}
-    return Fitted(_labelled(made, field, kind), pa.nulls(len(column), made.type), bad)
+    return Fitted(made, values, {row: _why(column, row, name) for row in lost})
 
 
 def _why(column: pa.Array, row: int, kind: str) -> str:

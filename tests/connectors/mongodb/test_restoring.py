@@ -180,6 +180,14 @@ def test_a_settled_type_is_not_changed(collection: Database[Any], load: Load) ->
     assert collection.t.find_one({}, {"_id": 0}) == {"a": text}
 
 
+def test_values_of_several_types_stay_what_they_are(collection: Database[Any], load: Load) -> None:
+    validated(collection, {"a": {"bsonType": ["int", "string"]}})
+    mixed = pa.field("a", pa.string(), metadata={BSON: b"variant"})
+    texts = pa.array(['"5"', '{"$numberInt":"5"}'])
+    load(pa.RecordBatch.from_arrays([texts], schema=pa.schema([mixed])))
+    assert [row["a"] for row in collection.t.find()] == ["5", 5]
+
+
 def test_conditions_beside_and_inside_a_schema_count_too(collection: Database[Any], load: Load) -> None:
     inner = {"$jsonSchema": {"allOf": [{"properties": {"a": {"bsonType": "date"}}}]}}
     collection.create_collection("t", validator={"$and": [inner, {"b": {"$exists": True}}]})

@@ -1,9 +1,9 @@
 """BSON types that a collection's `$jsonSchema` asks for, given to columns whose values say less.
 
 What SQL returns has lost its BSON types; the validator of the target knows them. A column that is of an
-allowed type already stays as it is, and so does one whose type a `shape:` has settled. Any other column is
-converted where no value changes. A row with a value that can't be converted is written as it is: the
-server's validator decides about it, row by row.
+allowed type already stays as it is, and so does one whose type a `shape:` has settled, or one of values of
+several types. Any other column is converted where no value changes. A row with a value that can't be
+converted is written as it is: the server's validator decides about it, row by row.
 
 Format: https://www.mongodb.com/docs/manual/reference/operator/query/jsonSchema/
 """
@@ -130,7 +130,7 @@ def _value(
 ) -> tuple[pa.Field, pa.Array]:
     """A column by what the schema says of it; `bad` learns the rows that don't fit."""
     kind = kind_of(field)
-    if not wanted or kind == "null" or SETTLED in (field.metadata or {}):
+    if not wanted or kind in ("null", "variant") or SETTLED in (field.metadata or {}):
         return field, column
     if kind == "document":
         return _document(field, column, wanted, bad)
