@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -17,12 +18,26 @@ class Rule(BaseModel):
     column: str | None = None
 
 
+class Key(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["key"]
+    name: str
+
+
+class Login(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["login"]
+    user: str
+    word: str = ""
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
     source: str = Field(alias="from")
     rules: list[dict[str, Rule]] = []
     either: Rule | int | None = None
     password: SecretStr | None = None
+    auth: Annotated[Key | Login, Field(discriminator="type")] | None = None
 
 
 TEXT = """\
@@ -59,6 +74,18 @@ def test_valid_settings_become_a_model(project: Callable[..., ProjectFile]) -> N
         ("from: a", "form: a", ":8 {}.from", "missing field 'from'", "fields: from, rules"),
         ("from: a", "from: [a]", ":9 {}.from", "should be a text, not a list", ""),
         ("from: a", "from: a\n          either: {mim: 1}", ":10 {}.either.mim", "'mim'", "'min'?"),
+        (
+            "from: a",
+            "from: a\n          auth: {type: logn}",
+            ":10 {}.auth",
+            "'logn' is not valid",
+            "'login'?",
+        ),
+        ("from: a", "from: a\n          auth: {user: x}", ":10 {}.auth", "missing field 'type'", ""),
+        (
+            *("from: a", "from: a\n          auth: {type: login, usr: x, user: y}", ":10 {}.auth.usr"),
+            *("unknown field 'usr'", "'user'? valid: type, user, word"),
+        ),
     ],
 )
 def test_an_error_deep_in_raw_settings_has_its_line(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -58,8 +58,8 @@ def _problem(details: ErrorDetails, model: type[BaseModel], raw: Any, place: Pla
         return Problem(here, f"unknown field {loc[-1]!r}", nearest(str(loc[-1]), _fields(model, loc[:-1])))
     if kind == "missing":
         return Problem(here / loc[-1], f"missing field {loc[-1]!r}", f"fields: {_listed(model, loc[:-1])}")
-    if kind in ("literal_error", "enum"):
-        return _choice(details, here)
+    if kind in _CHOICES:
+        return _CHOICES[kind](details, here)
     if loc and loc[-1] == "[key]":
         return Problem(here, f"bad name {details['input']!r}", "letters, digits, _ and -, no digit first")
     return Problem(here, _reason(details))
@@ -69,6 +69,26 @@ def _choice(details: ErrorDetails, here: Place) -> Problem:
     expected = str(details.get("ctx", {}).get("expected", ""))
     names = re.findall(r"'([^']*)'", expected) or [expected]
     return Problem(here, f"{details['input']!r} is not valid here", nearest(str(details["input"]), names))
+
+
+def _tag(details: ErrorDetails, here: Place) -> Problem:
+    """A kind of setting that there is not, among those that a `type` tells apart."""
+    context = details.get("ctx", {})
+    tag, names = str(context.get("tag")), re.findall(r"'([^']*)'", str(context.get("expected_tags")))
+    return Problem(here, f"{tag!r} is not valid here", nearest(tag, names))
+
+
+def _no_tag(details: ErrorDetails, here: Place) -> Problem:
+    name = str(details.get("ctx", {}).get("discriminator", "")).strip("'")
+    return Problem(here, f"missing field {name!r}")
+
+
+_CHOICES: Mapping[str, Callable[[ErrorDetails, Place], Problem]] = {
+    "literal_error": _choice,
+    "enum": _choice,
+    "union_tag_invalid": _tag,
+    "union_tag_not_found": _no_tag,
+}
 
 
 def _reason(details: ErrorDetails) -> str:
@@ -109,7 +129,9 @@ def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
 
 def _step(annotation: Any, key: str | int) -> Iterator[Any]:
     for option in _options(annotation):
-        if _is_model(option):
+        if _is_model(option) and _has_tag(option, key):
+            yield option
+        elif _is_model(option):
             yield from (
                 field.annotation
                 for name, field in option.model_fields.items()
@@ -117,6 +139,12 @@ def _step(annotation: Any, key: str | int) -> Iterator[Any]:
             )
         elif (arguments := get_args(option)) and isinstance(origin := get_origin(option), type):
             yield arguments[-1] if issubclass(origin, Mapping) else arguments[0]
+
+
+def _has_tag(model: Any, key: str | int) -> bool:
+    """Whether a model is the member of a union that this `type` names."""
+    field = model.model_fields.get("type")
+    return field is not None and get_args(field.annotation) == (key,)
 
 
 def _options(annotation: Any) -> Iterator[Any]:
