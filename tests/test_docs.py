@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from .mysql import MariaDB
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,6 +34,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored)
     yield tmp_path
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+#: Page -> the fixture that starts what its commands need.
+NEEDS = {"docs/reference/connectors/mysql.md": "mysql_orders"}
+
+
+@pytest.fixture
+def mysql_orders(legacy: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    legacy.run(
+        "CREATE TABLE orders (order_id INT PRIMARY KEY, status VARCHAR(10), amount DECIMAL(12,2), placed DATETIME);"
+        "INSERT INTO orders VALUES (1, 'done', 10.5, '2026-11-23 08:00'), (2, 'open', 3, '2026-11-24')"
+    )
+    monkeypatch.setenv("LEGACY", legacy.url("").removesuffix("."))
+    monkeypatch.setenv("LEGACY_PASSWORD", "secret")
 
 
 def make_targets(text: str) -> list[str]:
@@ -84,7 +100,9 @@ def check_yaml(text: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_the_code_of_a_page_runs(page: Path, folder: Path) -> None:
+def test_the_code_of_a_page_runs(page: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+    if need := NEEDS.get(str(page.relative_to(ROOT))):
+        request.getfixturevalue(need)
     run = {"sh": run_shell, "python": run_python, "yaml": check_yaml}
     for kind, text in blocks(page):
         run[kind](text, folder)

@@ -31,7 +31,8 @@ def table_of(module: ModuleType) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", [kinds, import_module("levada.bson.encode"), import_module("levada.types.fit")]
+    "module",
+    [kinds, *map(import_module, ("levada.bson.encode", "levada.types.fit", "levada.types.mysql"))],
 )
 def test_the_types_page_has_every_row_of_the_code(module: ModuleType) -> None:
     rows = table_of(module)
