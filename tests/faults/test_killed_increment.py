@@ -193,3 +193,29 @@ def test_an_append_that_is_killed_again_and_again_has_every_row_once(
         assert sorted(rows) == [n for n, row in world.rows.items() if row["at"] < world.now - LAG]
         world.now += timedelta(hours=3)
         world.add(20, world.now - timedelta(hours=2))
+
+
+def test_children_of_an_append_that_is_killed_again_and_again_are_there_once(
+    project: Project, mongo: MongoClient[Document], database: str
+) -> None:
+    seed = int(os.environ.get("LEVADA_SEED", random.randrange(10**6)))
+    sys.stdout.write(f"LEVADA_SEED={seed}\n")
+    chance = random.Random(seed)
+    world = World(mongo[database].src, seed, bare=False)
+    world.add(40, BEGIN)
+    mongo[database].src.update_many({}, {"$set": {"items": [1, 2]}})
+    options = {"mode": "append", "step": "6h", "explode": "items"}
+    kills = 0
+    for _ in range(2):
+        while killed(project, world.now, "wh.dst", options, chance.randrange(1, 40)):
+            kills += 1
+            world.now += timedelta(minutes=10)
+        with load(project.root, env={}) as opened:
+            parents = [row["_id"] for row in opened.read("wh.dst").read_all().to_pylist()]
+            children = [row["_id"] for row in opened.read("wh.dst__items").read_all().to_pylist()]
+        assert sorted(parents) == [n for n, row in world.rows.items() if row["at"] < world.now - LAG]
+        assert sorted(children) == sorted([*parents, *parents])
+        world.now += timedelta(hours=30)
+        world.add(20, world.now - timedelta(hours=29))
+        mongo[database].src.update_many({}, {"$set": {"items": [1, 2]}})
+    assert kills

@@ -392,3 +392,19 @@ def test_without_a_known_key_an_increment_is_refused(make: Make, source: Any) ->
     with pytest.raises(ConfigError, match="no key is known") as refused:
         project.copy("lake.src", "wh.dst", since="at")
     assert "--key" in str(refused.value)
+
+
+def test_a_step_of_a_pipeline_has_the_same_settings(make: Make, clock: Clock, source: Any) -> None:
+    source.insert_many([{"_id": n, "at": START + timedelta(days=n)} for n in range(3)])
+    source.insert_one({"_id": 9})
+    project = make(
+        "steps: {s: {copy: {from: db.src, to: lake.dst, mode: upsert, key: _id, since: at, step: 1d, "
+        "nulls: first_run, overlap: 2d, start: 2026-11-02, deletes: compare}}}"
+    )
+    first = project.run("p").steps["s"].values
+    assert (first["rows"], first["steps"], first["compared"]) == (3, 2, 3)
+    source.delete_one({"_id": 1})
+    clock.now += timedelta(hours=1)
+    second = project.run("p").steps["s"].values
+    assert (second["rows"], second["deleted"], second["compared"]) == (0, 1, 3)
+    assert ids(project, "lake.dst") == [2, 9]

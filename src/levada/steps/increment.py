@@ -240,7 +240,12 @@ class Increment:
             self._check(kind)
             last = self._last(known, kind)
             stop = restored(interrupted.parts.get("")) if interrupted else None
-            pieces = self._times(last, stop) if isinstance(last, datetime) else self._numbers(last, stop)
+            begin: Any = last if first else self._back(last)
+            pieces = (
+                self._times(begin, last, stop)
+                if isinstance(last, datetime)
+                else self._numbers(begin, last, stop)
+            )
             if kind == "time" and not pieces:
                 return Plan(kind, last, last, first)
         bare, pieces = self._bare(kind, pieces, first=first, last=last)
@@ -299,9 +304,12 @@ class Increment:
             return known
         return self._settings.start or DEFAULT_START if kind == "time" else self._settings.start
 
-    def _times(self, last: datetime, stop: Value | None) -> list[Piece]:
+    def _back(self, last: Any) -> Any:
+        """Where to begin to read, so that what was committed late is found."""
+        return last - self._settings.overlap if self._settings.overlap else last
+
+    def _times(self, begin: datetime, last: datetime, stop: Value | None) -> list[Piece]:
         now, pieces = self._cursor.complete(self._context.now - self._settings.lag), []
-        begin = last - self._settings.overlap if isinstance(self._settings.overlap, timedelta) else last
         if isinstance(stop, datetime) and last < stop:
             pieces.append(self._window(begin, stop))
             begin = last = stop
@@ -331,11 +339,9 @@ class Increment:
             busy.update(np.unique((moments - int(last.timestamp())) // int(step.total_seconds())).tolist())
         return cuts(last, now, step, busy)
 
-    def _numbers(self, last: Value | None, stop: Value | None) -> list[Piece]:
-        step, overlap = self._settings.step, self._settings.overlap
-        low: Any = last
-        begin: Any = low - overlap if low is not None and isinstance(overlap, int) else low
-        query, after = self._cursor.beyond(low, None)
+    def _numbers(self, begin: Value | None, last: Value | None, stop: Value | None) -> list[Piece]:
+        step = self._settings.step
+        query, after = self._cursor.beyond(last, None)
         highest: dict[Any, Any] = {}
         for values in self._cursor.values(query, None, after):
             for place, top in tops(values, step if isinstance(step, int) else None).items():
