@@ -155,7 +155,7 @@ def test_a_version_without_an_order_is_rejected(connection: MongoConnection, db:
         ("replace", "unset", {"k": 1, "s": {"z": 3}, "c.d": 4, "$e": 5}),
         ("fields", "write", {"k": 1, "a": None, "b": 2, "s": {"x": None, "z": 3}, "c.d": 4, "$e": 5}),
         ("fields", "unset", {"k": 1, "b": 2, "s": {"z": 3}, "c.d": 4, "$e": 5}),
-        ("fields", "keep", {"k": 1, "a": 1, "b": 2, "s": {"z": 3}, "c.d": 4, "$e": 5}),
+        ("fields", "keep", {"k": 1, "a": 1, "b": 2, "s": {"x": None, "z": 3}, "c.d": 4, "$e": 5}),
         ("deep", "write", {"k": 1, "a": None, "b": 2, "s": {"x": None, "y": 2, "z": 3}, "c.d": 4, "$e": 5}),
         ("deep", "unset", {"k": 1, "b": 2, "s": {"y": 2, "z": 3}, "c.d": 4, "$e": 5}),
         ("deep", "keep", {"k": 1, "a": 1, "b": 2, "s": {"x": 1, "y": 2, "z": 3}, "c.d": 4, "$e": 5}),
@@ -187,16 +187,19 @@ def test_a_new_row_has_nulls_where_they_are_written_only(
     connection: MongoConnection, db: Database[Document], merge: Any, on_null: Any
 ) -> None:
     row: Document = {"k": 1, "a": None, "s": {"x": None}, "l": [None, {"y": None}]}
-    typed = pa.RecordBatch.from_pylist([{**row, "l": [None, {"y": None}]}])
-    bare = {"k": 1, "s": {}, "l": [None, {}]}
-    apply(connection, [row], changes=Changes(merge=merge, on_null=on_null))
-    assert stored(db) == [row if on_null == "write" else bare]
-    db.drop_collection("out")
+    expected = {
+        "write": row,
+        "unset": {"k": 1, "s": {}, "l": [None, {}]},
+        "keep": {"k": 1, "s": {} if merge == "deep" else {"x": None}, "l": row["l"]},
+    }[on_null]
     rules = Changes(merge=merge, on_null=on_null)
+    apply(connection, [row], changes=rules)
+    assert stored(db) == [expected]
+    db.drop_collection("out")
     writer = connection.sink(OUT).open(Write(OUT, Mode.UPSERT, OWNER, ("k",), changes=rules))
-    writer.write(Batch(typed))
+    writer.write(Batch(pa.RecordBatch.from_pylist([row])))
     writer.commit(None)
-    assert stored(db) == [row if on_null == "write" else bare]
+    assert stored(db) == [expected]
 
 
 @pytest.mark.parametrize("others", [0, MANY], ids=["at once", "streamed"])

@@ -44,13 +44,13 @@ class Model:
 
     def take(self, row: Row) -> None:
         rules = self.rules
-        drops = rules.on_null == "keep" or (rules.on_null, rules.merge) == ("unset", "replace")
+        drops = (rules.on_null, rules.merge) == ("unset", "replace")
         new = bare(row.document) if drops else row.document
         key, operation = name_of(new["k"]), row.operation or "upsert"
         old = self.rows.get(key)
         if old is None:
             if operation in ("insert", "upsert"):
-                self.rows[key] = bare(new) if rules.on_null == "unset" else new
+                self.rows[key] = new if rules.merge == "replace" else self._merged({}, new)
         elif rules.version and rank(new.get("v")) < rank(old.get("v")):
             self.older += 1
         elif operation == "delete":
@@ -63,8 +63,10 @@ class Model:
         body = {name: value for name, value in new.items() if name != "_id"}
         if self.rules.merge == "replace":
             return identity | body
-        deep = self.rules.merge == "deep"
-        return identity | merged(old, body, deep=deep, unset=self.rules.on_null == "unset")
+        return identity | self._merged(old, body)
+
+    def _merged(self, old: Document, new: Document) -> Document:
+        return merged(old, new, deep=self.rules.merge == "deep", on_null=self.rules.on_null)
 
 
 def plain(value: Any) -> Any:

@@ -32,15 +32,18 @@ def bare(value: Any) -> Any:
     return [bare(inner) for inner in value] if isinstance(value, list) else value
 
 
-def merged(stored: Document, new: Document, *, deep: bool, unset: bool) -> Document:
+def merged(stored: Document, new: Document, *, deep: bool, on_null: str) -> Document:
     result = dict(stored)
     for name, value in new.items():
-        if value is None and unset:
+        if value is None and on_null == "unset":
             result.pop(name, None)
-        elif deep and isinstance(value, dict) and isinstance(result.get(name), dict):
-            result[name] = merged(result[name], value, deep=True, unset=unset)
+        elif value is None and on_null == "keep":
+            pass
+        elif deep and isinstance(value, dict):
+            old = result.get(name)
+            result[name] = merged(old if isinstance(old, dict) else {}, value, deep=True, on_null=on_null)
         else:
-            result[name] = bare(value) if unset else value
+            result[name] = bare(value) if on_null == "unset" else value
     return result
 
 
@@ -57,11 +60,11 @@ def test_a_document_comes_apart_like_a_dictionary(document: Document) -> None:
     assert fields.at(raw, (b"nowhere",)) is None
 
 
-@given(DOCUMENTS, DOCUMENTS, st.booleans(), st.booleans())
-def test_documents_merge_like_dictionaries(stored: Document, new: Document, deep: bool, unset: bool) -> None:
+@given(DOCUMENTS, DOCUMENTS, st.booleans(), st.sampled_from(["write", "unset", "keep"]))
+def test_documents_merge_like_dictionaries(stored: Document, new: Document, deep: bool, on_null: str) -> None:
     stored, new = (bson.decode(bson.encode(each)) for each in (stored, new))  # PyMongo puts _id in front
-    found = fields.merged(bson.encode(stored), bson.encode(new), deep=deep, unset=unset)
-    expected = merged(stored, new, deep=deep, unset=unset)
+    found = fields.merged(bson.encode(stored), bson.encode(new), deep=deep, on_null=on_null)
+    expected = merged(stored, new, deep=deep, on_null=on_null)
     assert bson.decode(found) == expected
     if "_id" not in expected:
         assert found == bson.encode(expected)
@@ -69,8 +72,8 @@ def test_documents_merge_like_dictionaries(stored: Document, new: Document, deep
 
 def test_every_type_passes_through_a_merge_byte_for_byte() -> None:
     raw = bson.encode(every_type())
-    assert fields.merged(raw, raw, deep=True, unset=False) == raw
-    assert fields.merged(bson.encode({}), raw, deep=False, unset=False) == raw
+    assert fields.merged(raw, raw, deep=True, on_null="write") == raw
+    assert fields.merged(bson.encode({}), raw, deep=False, on_null="write") == raw
 
 
 @pytest.mark.parametrize("identity", [bson.ObjectId(), "text", 1, bson.Int64(2), {"a": 1}, 1.5, True])

@@ -80,7 +80,7 @@ class Fold:
     def __init__(self, rules: Changes) -> None:
         self._deep = rules.merge == "deep"
         self._replaces = rules.merge == "replace"
-        self._unset = rules.on_null == "unset" and not self._replaces
+        self._on_null = rules.on_null
         self._version = tuple(rules.version.encode().split(b".")) if rules.version else None
 
     @property
@@ -119,7 +119,9 @@ class Fold:
 
     def first(self, document: bytes) -> bytes:
         """What is stored of a new row."""
-        return fields.without_nulls(document) if self._unset else document
+        if self._replaces or self._on_null == "write":
+            return document
+        return fields.merged(fields.EMPTY, document, deep=self._deep, on_null=self._on_null)
 
     def _stored(self, row: Row) -> Version:
         return self.version(row.body) or NONE
@@ -130,9 +132,9 @@ class Fold:
         body = fields.without_id(document)
         if self._replaces:
             return row._replace(body=body)
-        return row._replace(body=fields.merged(row.body, body, deep=self._deep, unset=self._unset))
+        return row._replace(body=fields.merged(row.body, body, deep=self._deep, on_null=self._on_null))
 
 
 def omits_nulls(rules: Changes) -> bool:
     """Whether nulls of new rows are left out before anything else."""
-    return rules.on_null == "keep" or (rules.on_null == "unset" and rules.merge == "replace")
+    return rules.on_null == "unset" and rules.merge == "replace"

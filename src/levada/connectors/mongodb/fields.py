@@ -18,6 +18,7 @@ ARRAY = 0x04
 DOCUMENT = 0x03
 NULL = 0x0A
 STRING = 0x02
+EMPTY = b"\5\0\0\0\0"
 
 _ID = b"_id\0"
 _TAGS = frozenset((*FIXED, *PREFIXED, REGEX))
@@ -137,24 +138,26 @@ def _pruned(tag: int, value: bytes) -> bytes:
     )
 
 
-def merged(stored: bytes, new: bytes, *, deep: bool, unset: bool) -> bytes:
+def merged(stored: bytes, new: bytes, *, deep: bool, on_null: str = "write") -> bytes:
     """A document with another one's fields put into it, at their old places, new ones at the end.
 
     Args:
         stored, new: whole documents.
         deep: merge nested documents in the same way, instead of replacing them.
-        unset: a null takes the field out, and nulls inside of other values are left out.
+        on_null: `unset` takes the field out, and leaves out nulls inside of other values; `keep` leaves out
+            nulls where fields are merged.
     """
     members = {name: (tag, stored[start:end]) for tag, name, start, end in elements(stored, 0, len(stored))}
     for tag, name, start, end in elements(new, 0, len(new)):
         value = new[start:end]
-        if tag == NULL and unset:
-            members.pop(name, None)
+        if tag == NULL and on_null != "write":
+            if on_null == "unset":
+                members.pop(name, None)
             continue
-        old_tag, old = members.get(name, (NULL, b""))
-        if deep and tag == old_tag == DOCUMENT:
-            value = merged(old, value, deep=True, unset=unset)
-        elif unset:
+        if deep and tag == DOCUMENT:
+            old_tag, old = members.get(name, (NULL, b""))
+            value = merged(old if old_tag == DOCUMENT else EMPTY, value, deep=True, on_null=on_null)
+        elif on_null == "unset":
             value = _pruned(tag, value)
         members[name] = (tag, value)
     return framed(b"".join(nested(tag, name, value) for name, (tag, value) in members.items()))
