@@ -215,6 +215,10 @@ def test_a_query_takes_the_place_of_the_table(
     levada: Levada, warehouse: Path, mongo: MongoClient[Any], database: str
 ) -> None:
     sql = "select 'all' as name, count(*) as n from customer_scores"
+    told = levada("copy", "warehouse.q", "shop.totals", "--sql", sql, "--where", "n > 1", "--dry-run")
+    assert (told.code, mongo[database].list_collection_names()) == (0, []), told.err
+    wrong = levada("copy", "warehouse.q", "shop.totals", "--sql", sql, "--columns", "m", "--dry-run")
+    assert (wrong.code, "there is no column 'm'" in wrong.err) == (2, True)
     assert levada("copy", "warehouse.q", "shop.totals", "--sql", sql, "--where", "n > 1").code == 0
     assert mongo[database].totals.find_one({}, {"_id": 0}) == {"name": "all", "n": 10}
     refused = levada("copy", "warehouse.q", "shop.totals", "--sql", "drop table customer_scores")
