@@ -43,7 +43,7 @@ NEEDS = {"docs/reference/connectors/mysql.md": "mysql_orders"}
 @pytest.fixture
 def mysql_orders(legacy: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
     legacy.run(
-        "CREATE TABLE orders (order_id INT PRIMARY KEY, status VARCHAR(10), amount DECIMAL(12,2), placed DATETIME);"
+        "CREATE TABLE orders (order_id INT PRIMARY KEY, status TEXT, amount DECIMAL(12,2), placed DATETIME);"
         "INSERT INTO orders VALUES (1, 'done', 10.5, '2026-11-23 08:00'), (2, 'open', 3, '2026-11-24')"
     )
     monkeypatch.setenv("LEGACY", legacy.url("").removesuffix("."))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from levada.connectors.mysql.faults import translate
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
 from ... import mysql  # noqa: TID252
+from ...lacking import lacking  # noqa: TID252
 from ...mysql import PASSWORD  # noqa: TID252
 from .conftest import Legacy
 
@@ -153,8 +157,8 @@ def test_a_reader_may_stop_early_and_leaves_no_process(shop: Legacy) -> None:
 
 @pytest.fixture
 def own_server() -> Iterator[mysql.MariaDB]:
-    if mysql.missing():
-        pytest.skip("no MariaDB server: make services")
+    if reason := mysql.missing():
+        lacking(reason)
     server = mysql.start()
     server.run(
         "CREATE DATABASE shop; CREATE TABLE shop.t (i INT PRIMARY KEY, v VARCHAR(2000));"
@@ -259,3 +263,53 @@ def test_the_project_goes_on_while_the_server_thinks(shop: Legacy) -> None:
         done.set()
         thread.join()
     assert beats > 40
+
+
+def certificates(folder: Path) -> list[str]:
+    """Make an authority and a certificate of `localhost`; returns the server's options."""
+    if shutil.which("openssl") is None:
+        lacking("no TLS: openssl is missing; make services")
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    make = "openssl req -newkey rsa:2048 -nodes -days 2"
+    for line in (
+        f"{make} -x509 -keyout ca.key -out ca.pem -subj /CN=authority",
+        f"{make} -keyout server.key -out server.csr -subj /CN=localhost",
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem"
+        " -extfile names",
+    ):
+        subprocess.run(line.split(), cwd=folder, check=True, capture_output=True)
+    (folder / "server.key").chmod(0o644)
+    return [f"--ssl-{kind}={folder}/{file}" for kind, file in FILES.items()]
+
+
+FILES = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
+
+
+def test_tls_from_preferred_to_the_hosts_name(tmp_path: Path) -> None:
+    if reason := mysql.missing():
+        lacking(reason)
+    folder = Path(tempfile.mkdtemp(prefix="levada-tls-"))  # pytest's folders are for their owner alone
+    folder.chmod(0o755)
+    server = mysql.start(*certificates(folder / "tls"))
+    try:
+        server.run("CREATE DATABASE shop")
+        given = {**server.settings(), "database": "shop"}
+        authority = {"tls_ca_file": str(folder / "tls" / "ca.pem")}
+
+        def said(**settings: Any) -> str:
+            checked = MysqlSettings.model_validate({**given, **settings})
+            return " ".join(finding.what for finding in MysqlConnection("x", checked, tmp_path).diagnose())
+
+        assert "no TLS" in said(tls="disabled")
+        assert "TLS: TLS_" in said()
+        assert "TLS: TLS_" in said(tls="required")
+        assert "TLS: TLS_" in said(tls="verify_ca", **authority)
+        assert "certificate verify failed" in said(tls="verify_ca")
+        assert "certificate verify failed" in said(
+            tls="verify_identity", **authority
+        )  # it is not for 127.0.0.1
+    finally:
+        mysql.stop(server)
+        shutil.rmtree(folder)

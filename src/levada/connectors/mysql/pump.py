@@ -18,8 +18,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -39,13 +38,14 @@ class Outlet:
         sink: file descriptor that the Arrow stream goes to, one message by one system call: between the
             driver's batches there is little time to hold Python's lock.
         schema: of all batches.
-        folder: where files may go.
+        folder: where files may go; they have no names, so that none is left behind. None means the
+            system's temporary one.
     """
 
-    def __init__(self, sink: int, schema: pa.Schema, folder: str) -> None:
-        self._folder = Path(folder)
+    def __init__(self, sink: int, schema: pa.Schema, folder: str | None) -> None:
+        self._folder = folder
         self._schema = schema
-        self._items: deque[pa.RecordBatch | Path | None] = deque()
+        self._items: deque[pa.RecordBatch | IO[bytes] | None] = deque()
         self._held = 0
         self._tail: list[pa.RecordBatch] = []
         self._files = 0
@@ -86,17 +86,14 @@ class Outlet:
         self._changed.notify_all()
 
     def _store(self) -> None:
-        handle, name = tempfile.mkstemp(suffix=".arrow", dir=self._folder)
+        file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when it has been read
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with (
-            os.fdopen(handle, "wb") as file,
-            pa.ipc.new_stream(file, self._schema, options=options) as stored,
-        ):
+        with pa.ipc.new_stream(file, self._schema, options=options) as stored:
             for batch in self._tail:
                 stored.write_batch(batch)
         self._tail = []
         with self._changed:
-            self._items.append(Path(name))
+            self._items.append(file)
             self._files += 1
             self._changed.notify_all()
 
@@ -114,24 +111,24 @@ class Outlet:
         while rest:
             rest = rest[os.write(self._sink, rest) :]
 
-    def _next(self) -> pa.RecordBatch | Path | None:
+    def _next(self) -> pa.RecordBatch | IO[bytes] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._items)
             return self._items.popleft()
 
-    def _pass_on(self, item: pa.RecordBatch | Path) -> None:
-        if isinstance(item, Path):
-            with pa.memory_map(str(item)) as file, pa.ipc.open_stream(file) as stored:
-                for batch in stored:
-                    self._send(batch.serialize())
-            item.unlink()
-        else:
+    def _pass_on(self, item: pa.RecordBatch | IO[bytes]) -> None:
+        if isinstance(item, pa.RecordBatch):
             self._send(item.serialize())
+        else:
+            with item:
+                item.seek(0)
+                for batch in pa.ipc.open_stream(item):
+                    self._send(batch.serialize())
         with self._changed:
-            if isinstance(item, Path):
-                self._files -= 1
-            else:
+            if isinstance(item, pa.RecordBatch):
                 self._held -= item.nbytes
+            else:
+                self._files -= 1
             self._changed.notify_all()
 
 

@@ -40,13 +40,13 @@ def stream(
     url = server.url
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="mysql-", dir=folder) as waiting, _child() as (child, errors):
+    with _child() as (child, errors):
         job = {
             "url": url,
             "setup": SESSION,
             "groups": groups,
             "batch_rows": batch_rows,
-            "folder": waiting,
+            "folder": str(folder) if folder else None,
         }
         reads = Reads(child, server.settings.read_timeout, where)
         yield from reads.batches(json.dumps(job).encode())
