@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from levada.connectors.base import Changes, Mode, Table, Write
 from levada.errors import ConfigError, Fenced
@@ -18,7 +18,10 @@ from .jobs import OWNER, STORED, TABLE, content, deleting, deliver, expected, or
 from .victims import Victims, survives_thirty_kills
 
 #: Endpoints whose sinks take all changes that columns can take.
-TAKES_CHANGES = ("duckdb", "lake", "postgres")
+TAKES_CHANGES = ("duckdb", "lake", "mongodb", "postgres")
+
+#: Those that have columns, and no documents that may lack a field.
+COLUMNS_ONLY = ("duckdb", "lake", "postgres")
 
 _NUMBERS = count()
 
@@ -34,6 +37,7 @@ def _profile(examples: int) -> settings:
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
         derandomize=True,
+        phases=[Phase.explicit, Phase.generate],  # a failing story is short, and each step costs a commit
     )
 
 
@@ -112,9 +116,12 @@ def test_what_was_deleted_and_what_was_older_is_counted(endpoint: Endpoint) -> N
             (8, 1, None),
         )
         written = send(connection, table, changes, [news], 2)
-        assert (written.rows, written.deleted, written.older) == (2, 1, 3)
+        assert (written.deleted, written.older) == (1, 3)
+        if endpoint.atomic:
+            assert written.rows == 2
 
 
+@pytest.mark.parametrize("endpoint", COLUMNS_ONLY, indirect=True)
 @pytest.mark.parametrize(
     "changes",
     [Changes(merge="deep"), Changes(merge="fields", on_null="unset"), Changes(on_null="keep")],
@@ -126,12 +133,14 @@ def test_changes_that_columns_can_not_take_are_refused(endpoint: Endpoint, chang
         connection.sink(TABLE).open(write)
 
 
+@pytest.mark.parametrize("endpoint", COLUMNS_ONLY, indirect=True)
 def test_changes_need_the_mode_that_has_stored_rows_to_change(endpoint: Endpoint) -> None:
     write = replace(deleting().write(), mode=Mode.APPEND)
     with endpoint.open() as connection, pytest.raises(ConfigError, match="append"):
         connection.sink(TABLE).open(write)
 
 
+@pytest.mark.parametrize("endpoint", COLUMNS_ONLY, indirect=True)
 def test_a_version_without_an_order_is_refused(endpoint: Endpoint) -> None:
     table = Table("endpoint", "orderless", key=("k",))
     rows = Part(("k", "s"), ({"k": 1, "s": {"x": 1, "l": None}},))
