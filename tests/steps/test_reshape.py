@@ -311,3 +311,23 @@ def test_a_shape_given_in_python_says_where_it_is_wrong(make: Make, warehouse: P
     with pytest.raises(ConfigError) as refused:
         adhoc.copy(project.tables, "wh.scores", "db.t", shape={"a": {"column": "b", "typ": "int"}})
     assert refused.value.what == "shape.a.typ: `column` has no option 'typ'"
+
+
+@pytest.mark.parametrize("shape", ["{_id: _id, d: {n: n}}", "{_id: g, all: {each: n, order_by: _id}}"])
+def test_a_source_whose_types_widen_on_the_way_is_read_again(
+    make: Make, collections: Any, shape: str
+) -> None:
+    whole = [{"_id": at, "g": at % 3, "n": at} for at in range(20_000)]
+    collections.src.insert_many([*whole, {"_id": 20_000, "g": 0, "n": 0.5}])
+    project = make(
+        "steps: {s: {sql: {query: 'select _id, g, n from db.src', to: db.dst, mode: replace,\n"
+        f"  shape: {shape}}}}}}}"
+    )
+    run = project.run("p")
+    assert run.status == "done", run.error
+    found = {row["_id"]: row for row in collections.dst.find()}
+    if "each" in shape:
+        assert found[0]["all"] == [*map(float, range(0, 20_000, 3)), 0.5]
+        assert found[1]["all"] == [*map(float, range(1, 20_000, 3))]
+    else:
+        assert (len(found), found[20_000]["d"], found[7]["d"]) == (20_001, {"n": 0.5}, {"n": 7.0})
