@@ -27,7 +27,7 @@ PAYLOAD = {"n": 1, "s": {"x": 1, "y": [1, None]}}
     ("operation", "there", "expected", "counts"),
     [
         ("insert", False, {"n": 2}, (1, 0, 0, 0)),
-        ("insert", True, {"n": 1}, (1, 1, 1, 0)),
+        ("insert", True, {"n": 1}, (0, 0, 0, 0)),
         ("upsert", False, {"n": 2}, (1, 0, 0, 0)),
         ("upsert", True, {"n": 2}, (1, 1, 0, 0)),
         (None, True, {"n": 2}, (1, 1, 0, 0)),
@@ -419,6 +419,23 @@ def test_a_sparse_index_on_the_key_is_none_and_in_the_way_of_another(
     db["out"].create_index("k", sparse=True)
     with pytest.raises(ConfigError, match=r"createIndex\(\{'k': 1\}\)"):
         apply(connection, [{"k": 1}], changes=Changes())
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_insert_of_a_stored_key_counts_as_nothing(
+    connection: MongoConnection, db: Database[Document], same: bool
+) -> None:
+    db["out"].insert_one({"k": 1, "n": 1})
+    written = apply(connection, [{"op": "insert", "k": 1, "n": 1 if same else 2}])
+    assert (written.rows, written.replaced, written.unchanged, written.bytes) == (0, 0, 0, 0)
+    assert stored(db) == [{"k": 1, "n": 1}]
+
+
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE, Mode.REPLACE_WINDOW])
+def test_changes_need_stored_rows(connection: MongoConnection, mode: Mode) -> None:
+    write = Write(OUT, mode, OWNER, ("k",), DAY, changes=Changes(version="v"))
+    with pytest.raises(ConfigError, match=f"mode {mode}"):
+        connection.sink(OUT).open(write)
 
 
 def test_to_keep_what_is_stored_needs_a_merge(connection: MongoConnection) -> None:

@@ -94,7 +94,8 @@ class Decision:
                 continue
             if bodies.pop(fields.without_id(change.document), None) is not None:
                 self._same.add(place)
-                self.outcome.done.append((place, SAME, 0))
+                if change.operation != INSERT:  # which does nothing to a stored row, and counts as nothing
+                    self.outcome.done.append((place, SAME, 0))
         return list(bodies.values())
 
     def make(self, stored: Mapping[bytes, Sequence[bytes]]) -> None:
@@ -131,8 +132,6 @@ class Decision:
         if folded.last is not None:
             self.outcome.last[place] = folded.last
             self._write(place, old, folded.row, anew=folded.anew)
-        elif old is not None and any(change.operation == INSERT for change in group.changes):
-            self.outcome.done.append((place, SAME, 0))
 
     def _write(self, place: int, old: Row | None, new: Row | None, *, anew: bool) -> None:
         if old is None:

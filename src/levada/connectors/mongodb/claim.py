@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo.client_session import ClientSession
 
-from levada.connectors.base import Mode, Write
+from levada.connectors.base import Changes, Mode, Write
 from levada.connectors.mongodb import times
 from levada.connectors.mongodb.fence import Fence, has_transactions
 from levada.connectors.mongodb.keyindex import KeyIndex, ensure_key_index
@@ -102,6 +102,12 @@ def check(write: Write) -> None:
     if write.mode is Mode.UPSERT and not write.key:
         raise ConfigError(
             f"mode upsert into {write.table} needs a key", where=str(write.table), hint="add `key: COLUMN`"
+        )
+    if write.mode is not Mode.UPSERT and write.changes != Changes():
+        raise ConfigError(
+            f"mode {write.mode} into {write.table} has no stored rows to change",
+            where=str(write.table),
+            hint="use mode upsert with operation, version, merge and on_null",
         )
     if write.changes.on_null == "keep" and write.changes.merge == "replace":
         raise ConfigError(
