@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 
 from levada.errors import ConfigError
+from levada.project import Project, load
 from levada.steps import adhoc
 
+from ..postgres import Postgres  # noqa: TID252
 from .conftest import Make
 
 SCORES = """
@@ -331,3 +334,48 @@ def test_a_source_whose_types_widen_on_the_way_is_read_again(
         assert found[1]["all"] == [*map(float, range(1, 20_000, 3))]
     else:
         assert (len(found), found[20_000]["d"], found[7]["d"]) == (20_001, {"n": 0.5}, {"n": 7.0})
+
+
+@pytest.fixture
+def ends(
+    postgres: Postgres, schema: str, mongod: str, database: str, tmp_path: Path
+) -> Iterator[tuple[Project, str]]:
+    """A project with a Postgres `pg` and the MongoDB `db`, and the schema of the former."""
+    (tmp_path / "levada.yml").write_text(
+        "format: 1\nname: test\nconnections:\n"
+        f"  pg: {{type: postgres, uri: '{postgres.uri}', schema: {schema}}}\n"
+        f"  db: {{type: mongodb, uri: '{mongod}', database: {database}}}\n"
+    )
+    with load(tmp_path, env={}) as project:
+        yield project, schema
+
+
+def test_tables_and_queries_of_postgres_become_documents(
+    ends: tuple[Project, str], postgres: Postgres, collections: Any
+) -> None:
+    project, schema = ends
+    postgres.run(
+        f"create table {schema}.lines as select i / 3 as order_id, i as line_no, 'sku' || i as sku,"
+        " (i * 1.25)::numeric(12, 2) as price, timestamptz '2026-11-24 02:00:00Z' as at"
+        " from generate_series(0, 29) i"
+    )
+    lines = {"each": {"sku": "sku", "price": "price"}, "order_by": "line_no desc"}
+    shape = {"_id": "order_id", "lines": lines, "at": "at"}
+    done = adhoc.copy(project.tables, "pg.lines", "db.orders", mode="upsert", key=("_id",), shape=shape)
+    assert (done.rows, done.rejected) == (10, 0)
+    assert list(collections.orders.find(sort=[("_id", 1)])) == [
+        {
+            "_id": order,
+            "lines": [
+                {"sku": f"sku{line}", "price": Decimal128(f"{line * 1.25:.2f}")}
+                for line in range(3 * order + 2, 3 * order - 1, -1)
+            ],
+            "at": datetime(2026, 11, 24, 2, tzinfo=UTC),
+        }
+        for order in range(10)
+    ]
+    sql = f"select order_id, count(*) as n from {schema}.lines group by order_id"
+    totals = {"_id": "order_id", "totals": {"lines": {"column": "n", "type": "int"}}}
+    adhoc.copy(project.tables, "pg.totals", "db.totals", mode="replace", sql=sql, shape=totals)
+    found = list(collections.totals.find(sort=[("_id", 1)]))
+    assert found == [{"_id": order, "totals": {"lines": 3}} for order in range(10)]

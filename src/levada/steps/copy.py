@@ -18,6 +18,7 @@ from levada.batches import Batch
 from levada.config import Columns
 from levada.config.shapes import one_or_many
 from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
+from levada.connectors.telling import told
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
@@ -27,7 +28,7 @@ from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
 from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
 from levada.steps.outcome import Outcome
-from levada.steps.removal import OPERATION, Removal, told
+from levada.steps.removal import OPERATION, Removal
 from levada.steps.reshape import Reshaping, ShapeSettings
 from levada.types.kinds import original_name
 from levada.windows import Window
@@ -304,7 +305,7 @@ class CopyStep:
     def _move(self, work: Work, piece: Piece, start: Position) -> Delivered:
         context, delivery, source = work.context, work.delivery, work.source
         settings = self.settings
-        if settings.mode is Mode.REPLACE or self._attended:
+        if settings.sql is None and (settings.mode is Mode.REPLACE or self._attended):
             refuse_missing(context.tables.connection(source.connection), source)
         start, target = piece.position(start), delivery.write.table
         merge = getattr(delivery.sink, "merge_pipeline", None)
@@ -339,7 +340,7 @@ class CopyStep:
             if not exact and context.tables.connection(source.connection).kind in _KNOWN_COLUMNS:
                 batches = _holding(batches, self._needed(delivery), source)
             if settings.delete_where:
-                batches = told(batches, settings.delete_where, str(source))
+                batches = told(batches, settings.delete_where, "delete", OPERATION, str(source))
             batches = reshaping.of(batches) if reshaping else batches
             return _written(batches, explosion) if explosion else batches
 
@@ -355,14 +356,14 @@ class CopyStep:
         settings, context = self.settings, work.context
         if settings.shape is None:
             return None
-        told = OPERATION if settings.delete_where else settings.operation
+        operation = OPERATION if settings.delete_where else settings.operation
         found = Reshaping(
             settings.shape,
             context,
             self._target(context, work.source),
             source=str(work.source),
             kind=context.tables.connection(work.source.connection).kind,
-            carried=[told] if told else [],
+            carried=[operation] if operation else [],
         )
         if settings.since:
             found.refuse_groups(settings.since)

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from levada.connectors.base import Estimate, Query, Table, WritePlan
+from levada.connectors.reading import paths_in
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.state import Positions
 from levada.steps.base import StepContext
 from levada.steps.copy import CopyStep, Work, refuse_missing
 from levada.steps.increment import notes
-from levada.steps.removal import columns_of
 from levada.types.names import stored_name
 
 _SAMPLE = 1_000
@@ -67,7 +67,8 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
     """
     settings, work = step.settings, step.work(context)
     connection: Any = context.tables.connection(work.source.connection)
-    refuse_missing(connection, work.source)
+    if settings.sql is None:
+        refuse_missing(connection, work.source)
     write = work.delivery.write
     missing = _missing(step, context, work)
     if missing and connection.kind != "mongodb":
@@ -150,7 +151,7 @@ def _missing(step: CopyStep, context: StepContext, work: Work) -> list[str]:
     named = [*settings.columns, settings.since, settings.version, settings.operation]
     named += work.delivery.write.key if settings.mode == "upsert" and settings.shape is None else ()
     for condition in (settings.where, settings.delete_where):
-        named += sorted(columns_of(condition, str(work.source))) if condition else []
+        named += sorted(path[0] for path in paths_in(condition, str(work.source))) if condition else []
     known = {name.lower() for name in schema.names}
     absent = dict.fromkeys(name for name in named if name and not _known(schema, known, name))
     return list(absent)
