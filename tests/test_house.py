@@ -29,13 +29,14 @@ DRIVERS = {
     "deltalake": "connectors/lake",
     "duckdb": (
         *("connectors/duckdb", "connectors/lake", "connectors/reading.py", "connectors/staging.py"),
-        *("connectors/totals.py", "engines/duckdb.py"),
+        *("connectors/totals.py", "connectors/keys.py", "connectors/telling.py", "engines/duckdb.py"),
     ),
     "pymongo": ("connectors/mongodb", "state", "bson"),
     "pandas": (),
     "dlt": (),
     "requests": (),
-    "sqlglot": ("engines", "connectors/mongodb", "connectors/reading.py"),
+    "connectorx": ("connectors/mysql",),
+    "sqlglot": ("engines", "connectors/mongodb", "connectors/mysql", "connectors/reading.py"),
 }
 
 PUBLIC = {

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -230,6 +231,14 @@ def _read_by(addresses: Addresses, url: str) -> None:
     list(addresses.connection(table.connection).source(table, Query()).read(None, None))
 
 
+def test_without_the_driver_the_command_that_installs_it_is_told(
+    shop: Legacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "connectorx", None)
+    with pytest.raises(ConfigError, match=r"levada\[mysql\]"):
+        read(shop.connection())
+
+
 def test_a_url_names_server_database_table_and_settings(tmp_path: Path) -> None:
     addresses = Addresses(None, tmp_path)
     table = addresses.table(
@@ -276,15 +285,14 @@ def certificates(folder: Path) -> list[str]:
     for line in (
         f"{make} -x509 -keyout ca.key -out ca.pem -subj /CN=authority",
         f"{make} -keyout server.key -out server.csr -subj /CN=localhost",
-        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem"
-        " -extfile names",
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out s.pem",
     ):
         subprocess.run(line.split(), cwd=folder, check=True, capture_output=True)
     (folder / "server.key").chmod(0o644)
     return [f"--ssl-{kind}={folder}/{file}" for kind, file in FILES.items()]
 
 
-FILES = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key"}
+FILES = {"ca": "ca.pem", "cert": "s.pem", "key": "server.key"}
 
 
 def test_tls_from_preferred_to_the_hosts_name(tmp_path: Path) -> None:

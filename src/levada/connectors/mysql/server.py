@@ -10,7 +10,7 @@ from typing import Any
 
 from levada.connectors.mysql.faults import translate
 from levada.connectors.mysql.settings import MysqlSettings
-from levada.errors import Retriable
+from levada.errors import ConfigError, Retriable
 
 #: What every session begins with: instants in UTC, literals as `conditions` writes them, and an hour for a
 #: reader that is slower than the server.
@@ -111,11 +111,17 @@ def _can_encrypt(greeting: bytes) -> bool:
 
 
 def _driver() -> Any:
-    """The driver's module, told to keep its log to itself."""
+    """The driver's module, told to keep its log to itself.
+
+    Raises:
+        ConfigError: it isn't installed.
+    """
     before = os.environ.get("RUST_LOG")
     os.environ["RUST_LOG"] = "off"
     try:
         import connectorx
+    except ImportError as error:
+        raise ConfigError("mysql needs connectorx", hint="pip install 'levada[mysql]'") from error
     finally:
         if before is None:
             del os.environ["RUST_LOG"]
