@@ -61,7 +61,7 @@ def _follows_the_model(endpoint: Endpoint, story: Story) -> None:
 
 
 @given(story=stories())
-@_profile(40)
+@_profile(25)
 def test_any_changes_in_any_batches_end_like_a_dictionary(endpoint: Endpoint, story: Story) -> None:
     _follows_the_model(endpoint, story)
 
