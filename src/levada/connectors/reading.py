@@ -95,6 +95,16 @@ def named_in(condition: str, columns: Sequence[str], where: str) -> set[str]:
     Raises:
         ConfigError: it is no SQL condition.
     """
+    parts = {part for path in paths_in(condition, where) for part in path}
+    return {name for name in columns if name.lower() in parts}
+
+
+def paths_in(condition: str, where: str) -> set[tuple[str, ...]]:
+    """The columns and members that a SQL condition names, as the parts of their names in lower case.
+
+    Raises:
+        ConfigError: it is no SQL condition.
+    """
     import sqlglot
     from sqlglot import exp
 
@@ -102,8 +112,7 @@ def named_in(condition: str, columns: Sequence[str], where: str) -> set[str]:
         tree = sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition)
     except sqlglot.errors.SqlglotError as error:
         raise bad_condition(condition, str(error), where) from error
-    parts = {part.name.lower() for column in tree.find_all(exp.Column) for part in column.parts}
-    return {name for name in columns if name.lower() in parts}
+    return {tuple(part.name.lower() for part in column.parts) for column in tree.find_all(exp.Column)}
 
 
 def filtered(

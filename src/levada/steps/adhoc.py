@@ -25,7 +25,7 @@ from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, Retriable, Skippable
 from levada.observe import Timings
 from levada.state import Holder, Lease, OnLost, Store, new_run_id
-from levada.steps.base import StepContext, no_progress
+from levada.steps.base import StepContext, StepResult, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.steps.increment import refuse_without_state
 from levada.steps.preview import Preview, preview
@@ -130,13 +130,16 @@ def copy(
             error.hint = _STOPPED_STEPS if settings.since else _STOPPED
         raise
     anew = resume and settings.mode is Mode.UPSERT
-    note = "; ".join(filter(None, (result.note, _ANEW if anew else None))) or None
+    return _copied(result, context, time.monotonic() - started, _ANEW if anew else None)
+
+
+def _copied(result: StepResult, context: StepContext, seconds: float, note: str | None) -> Copied:
     return Copied(
         rows=result.rows,
         bytes=result.bytes,
         rejected=int(result.values["quarantined"]),
-        seconds=time.monotonic() - started,
-        note=note,
+        seconds=seconds,
+        note="; ".join(filter(None, (result.note, note))) or None,
         reasons=tuple(one.reason for one in context.set_aside),
         timings=context.timings.seconds,
         values={name: value for name, value in result.values.items() if name not in _SAID},
