@@ -71,8 +71,8 @@ class Server:
         ask = lambda: _driver().read_sql(  # noqa: E731
             url, sql, return_type="arrow", pre_execution_query=before
         )
-        rows: list[dict[str, Any]] = self._guarded(ask, where).to_pylist()
-        return rows
+        found = self._guarded(ask, where).to_pylist()
+        return [{name: _as_text(value) for name, value in row.items()} for row in found]
 
     def error(self, text: str, where: str | None = None) -> Exception:
         """What the driver says, as an error of Levada's."""
@@ -102,6 +102,11 @@ class Server:
             where=self.settings.place,
             hint="check that it runs, `host` and `port`",
         )
+
+
+def _as_text(value: Any) -> Any:
+    """MySQL 8 shows types as long texts, which a driver may take for bytes."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _can_encrypt(greeting: bytes) -> bool:
