@@ -81,6 +81,17 @@ def test_keys_of_several_columns_are_compared_as_a_whole(project: Project, sourc
     assert found == {(0, "x"), (1, "x"), (0, None), (1, None), (2, None)}
 
 
+def test_rows_without_a_key_do_not_hide_that_all_keys_are_gone(project: Project, source: Any) -> None:
+    source.insert_many([{"k": key} for key in ("x", "y", None)])
+    project.copy("db.src", "wh.dst", mode="replace", columns=("k",))
+    source.delete_many({})
+    source.insert_one({"k": "z"})
+    project.copy("db.src", "wh.src", mode="replace", columns=("k",))
+    with pytest.raises(Fatal, match=r"wh\.src has none of the 2 keys of wh\.dst"):
+        removed(project, "wh.src", "wh.dst", "k")
+    assert project.read("wh.dst").read_all().num_rows == 3
+
+
 def test_an_empty_source_removes_nothing(project: Project, source: Any) -> None:
     source.insert_many([{"_id": n} for n in range(3)])
     project.copy("db.src", "wh.dst", mode="replace")
@@ -114,7 +125,7 @@ def test_a_source_with_other_keys_removes_nothing(
     assert len(rows(project, "wh.dst")) == 3
 
 
-def removed(project: Project, source: str, target: str) -> removal.Removed:
+def removed(project: Project, source: str, target: str, key: str = "_id") -> removal.Removed:
     """Compare two tables without a copy before."""
     from dataclasses import replace
 
@@ -122,9 +133,9 @@ def removed(project: Project, source: str, target: str) -> removal.Removed:
     from levada.steps.adhoc import Overlay, context_of, settings_of
 
     overlay = Overlay(project.tables, None)
-    settings = settings_of(overlay, {"from": source, "to": target, "key": ("_id",), **COMPARE})
+    settings = settings_of(overlay, {"from": source, "to": target, "key": (key,), **COMPARE})
     context = replace(context_of(overlay, settings, None, None))
-    write = Write(overlay.table(target), Mode.UPSERT, "test", ("_id",))
+    write = Write(overlay.table(target), Mode.UPSERT, "test", (key,))
     return removal.Removal(context, overlay.table(source), write).run()
 
 
