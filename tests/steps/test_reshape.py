@@ -295,8 +295,9 @@ def test_rows_that_are_told_to_be_deleted_are_deleted_through_a_shape(
     project = make(f"steps: {{load: {{copy: {UPSERT}}}}}")
     project.run("p")
     again = make(f"steps: {{load: {{copy: {UPSERT[:-1]}, delete_where: customer_id >= 10}}}}}}")
-    step = again.run("p").steps["load"]
-    assert step.values["deleted"] == 90
+    run = again.run("p")
+    assert run.status == "done", run.error
+    assert run.steps["load"].values["deleted"] == 90
     assert stored(collections.customers) == [customer(number) for number in range(10)]
 
 
