@@ -135,9 +135,9 @@ def started() -> dict[str, Any]:
 def stopped(state: Mapping[str, Any]) -> None:
     """Stop a server and remove its files."""
     deadline = time.monotonic() + _SECONDS
-    chosen = signal.SIGINT
+    if _runs(state["pid"]):
+        os.kill(state["pid"], signal.SIGINT)
     while _runs(state["pid"]):
-        os.kill(state["pid"], chosen)
         assert time.monotonic() < deadline, "the PostgreSQL server does not stop"
         time.sleep(0.05)
     shutil.rmtree(state["folder"], ignore_errors=True)
@@ -145,14 +145,15 @@ def stopped(state: Mapping[str, Any]) -> None:
 
 
 def _runs(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits for its parent, another worker, does not."""
     try:
         found, _ = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
             return False
-        return True
+        return state not in ("Z", "X")
     return found == 0
 
 

@@ -32,12 +32,25 @@ def table_of(module: ModuleType) -> list[str]:
 
 @pytest.mark.parametrize(
     "module",
-    [kinds, *map(import_module, ("levada.bson.encode", "levada.types.fit", "levada.types.mysql"))],
+    [
+        kinds,
+        *map(
+            import_module,
+            ("levada.bson.encode", "levada.types.fit", "levada.types.mysql", "levada.types.postgres"),
+        ),
+    ],
 )
 def test_the_types_page_has_every_row_of_the_code(module: ModuleType) -> None:
     rows = table_of(module)
     assert len(rows) > 5
     page = (REFERENCE / "types.md").read_text()
+    assert not [row for row in rows if f"| {row} |" not in page]
+
+
+def test_the_page_of_postgres_has_the_json_of_the_code() -> None:
+    rows = table_of(import_module("levada.connectors.postgres.documents"))
+    assert len(rows) > 5
+    page = (REFERENCE / "connectors" / "postgres.md").read_text()
     assert not [row for row in rows if f"| {row} |" not in page]
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import sqlglot
 from bson import json_util
-from sqlglot import exp
 
 from levada.connectors.postgres.catalog import Column
 from levada.connectors.postgres.settings import PostgresSettings
@@ -18,6 +17,9 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.types.postgres import sql_type
 from levada.windows import Window
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 _DUCKDB, _POSTGRES = "duckdb", "postgres"
 
@@ -34,6 +36,9 @@ def translated(condition: str, columns: Sequence[Column], logical: pa.Schema, wh
     Raises:
         ConfigError: it is no SQL condition.
     """
+    import sqlglot
+    from sqlglot import exp
+
     try:
         tree = sqlglot.parse_one(condition, dialect=_DUCKDB, into=exp.Condition)
         names = [column.name for column in columns]
@@ -44,6 +49,8 @@ def translated(condition: str, columns: Sequence[Column], logical: pa.Schema, wh
 
 
 def _named(node: exp.Expression, names: list[str], logical: pa.Schema) -> exp.Expression:
+    from sqlglot import exp
+
     if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
         return node
     parts = [part.name for part in node.parts]
@@ -65,6 +72,8 @@ def _found(name: str, names: list[str]) -> str | None:
 
 def _member(column: str, path: list[str], field: pa.Field) -> exp.Expression:
     """A member of a document as its own type."""
+    import sqlglot
+
     for part in path:
         if not pa.types.is_struct(field.type):
             raise sqlglot.errors.ParseError(f"{field.name!r} has no members")

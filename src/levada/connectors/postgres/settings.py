@@ -118,8 +118,9 @@ class PostgresSettings(BaseModel):
     def _host(self) -> str:
         """Host and port as they stand in a URI."""
         there = urlsplit(self._text()).netloc.rpartition("@")[2]
-        safe = "" if "/" in self.host else "[]:"
-        return there or f"{quote(self.host, safe=safe)}:{self.port}"
+        numbers = ":" in self.host and "/" not in self.host
+        host = f"[{self.host.strip('[]')}]" if numbers else quote(self.host, safe="")
+        return there or f"{host}:{self.port}"
 
     def _uri_options(self) -> dict[str, str]:
         return dict(parse_qsl(urlsplit(self._text()).query, keep_blank_values=True))

@@ -15,7 +15,8 @@ from levada.connectors.keyed import Keyed
 from levada.connectors.postgres.applying import ROWS, Applied, apply, upsert, waiting
 from levada.connectors.postgres.catalog import Catalog, Column, Place, Stored
 from levada.connectors.postgres.columns import Columns, plan
-from levada.connectors.postgres.session import DriverError, Server, Session, state_of, translate
+from levada.connectors.postgres.faults import driver_error, state_of, translate
+from levada.connectors.postgres.session import Server, Session
 from levada.connectors.postgres.wire import refused, wire_of
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, check_write, key_of, named, replaced, tag_schema, tags
@@ -167,7 +168,7 @@ class PostgresWriter:
         rows = _Rows(self._staging, columns, after)
         try:
             return gone, self._insert(session, rows, columns, _lacking(columns, before), before is None)
-        except DriverError as error:
+        except driver_error() as error:
             if rows.error:
                 raise rows.error from error
             raise self._conflict(error) from error
@@ -198,7 +199,7 @@ class PostgresWriter:
         command = unique_index(self._place, key)
         try:
             session.execute(command)
-        except DriverError as error:
+        except driver_error() as error:
             found = translate(error, str(self._write.table), self._server.settings.secrets)
             raise ConfigError(
                 f"the table has no unique index on its key, and none can be made: {found.what}",
