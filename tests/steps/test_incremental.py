@@ -69,6 +69,8 @@ def test_a_first_run_starts_at_the_watermark_of_its_job(
     mongo[database].watermarks.insert_one({"job_name": "feed", "last_processed": DOCUMENTS[1]["at"]})
     project = make("steps: {s: {copy: {from: db.src, to: wh.dst, since: at, job: feed}}}")
     assert values(project)["rows"] == 2
+    [watermark] = mongo[database].watermarks.find({"job_name": "feed"})  # one document, as it was
+    assert watermark["last_processed"] > DOCUMENTS[1]["at"]
 
 
 def test_in_a_pipeline_with_windows_an_increment_adds_to_the_window(

@@ -38,7 +38,7 @@ class Watermarks:
                         "format": FORMAT,
                         "last_processed": _bson(reached),
                         "updated_at": datetime.now(UTC),
-                    }
+                    },
                 },
                 upsert=True,
             )
