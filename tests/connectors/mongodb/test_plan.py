@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 
 from levada.connectors.base import Changes, Mode, Query, Table, Write, WritePlan
 from levada.connectors.mongodb import MongoConnection, MongoSettings
+from levada.connectors.mongodb.watchers import streams_on
 from levada.errors import ConfigError
 
 from .applying import MANY, OUT, OWNER, Document
@@ -56,6 +60,26 @@ def test_a_swap_and_the_streams_it_would_end(connection: MongoConnection, db: Da
         db["out"].delete_many({"k": {"$gt": 10}})
         told = plan(connection, Mode.REPLACE)
     assert "a swap would end 1 change stream on it: one transaction if not more than 2,000" in told.how
+
+
+def test_a_stream_that_waits_for_a_change_is_counted_too(
+    connection: MongoConnection, db: Database[Document]
+) -> None:
+    def wait() -> None:
+        with db["out"].watch(max_await_time_ms=60_000) as stream:
+            stream.next()
+
+    db.create_collection("out")
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    reading = {"op": "getmore", "ns": f"{db.name}.out"}
+    deadline = time.monotonic() + 30
+    while not list(db.client.admin.aggregate([{"$currentOp": {}}, {"$match": reading}])):
+        assert time.monotonic() < deadline
+    assert streams_on(db.client, db.name, "out") == 1
+    db["out"].insert_one({})
+    waiting.join()
+    assert streams_on(db.client, db.name, "out") == 0
 
 
 @pytest.mark.parametrize("n", [10, MANY])
@@ -142,8 +166,6 @@ def test_a_user_without_rights_over_others_plans_and_replaces(
     start: Start, database: str, tmp_path: Any
 ) -> None:
     host = start("--auth")
-    from pymongo import MongoClient
-
     with MongoClient[Document](f"mongodb://{host}") as admin:
         admin.admin.command("createUser", "root", pwd="root", roles=["root"])
     with MongoClient[Document](f"mongodb://root:root@{host}") as admin:
