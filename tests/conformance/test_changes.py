@@ -89,6 +89,7 @@ def test_killed_anywhere_and_run_again_equals_an_undisturbed_run(
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("endpoint", [*TAKES_CHANGES, "lake-s3"], indirect=True)
 def test_killed_at_thirty_points_and_run_again_equals_an_undisturbed_run(
     endpoint: Endpoint, victims: Victims
 ) -> None:

@@ -6,7 +6,7 @@ what has become of them is stored: by a MERGE, or with the whole table where tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
@@ -103,11 +103,14 @@ class Outcome:
     def without_keys(self, kept: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Those of these rows that the write does not touch."""
         keys, schema = _listed(key_of(self.planned.write)), self.planned.stored
-        self.connection.register("kept", pa.RecordBatchReader.from_batches(schema, kept))
-        yield from self._reader(f"FROM kept ANTI JOIN changes USING ({keys})", schema)
+        yield from self._reader(f"FROM kept ANTI JOIN changes USING ({keys})", schema, kept)
 
-    def _reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
-        found = self.connection.cursor().sql(sql).to_arrow_reader()
+    def _reader(
+        self, sql: str, schema: pa.Schema, kept: Iterable[pa.RecordBatch] = ()
+    ) -> pa.RecordBatchReader:
+        cursor = self.connection.cursor()
+        _register(cursor, "kept", schema, kept)
+        found = cursor.sql(sql).to_arrow_reader()
         return pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in found))
 
 
@@ -159,7 +162,7 @@ def count_older(snapshot: Snapshot, planned: Plan, staging: Staging, merged: Key
 
 
 def _register(
-    connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, rows: Iterator[pa.RecordBatch]
+    connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]
 ) -> None:
     connection.register(name, pa.RecordBatchReader.from_batches(schema, rows))
 
