@@ -102,7 +102,7 @@ def arrow_name(arrow: pa.DataType) -> str:
 
 
 def test_the_write_modes_page_says_what_is_refused() -> None:
-    page = (REFERENCE / "write-modes.md").read_text()
+    page = (REFERENCE / "write-modes.md").read_text().partition("\n## ")[0]
     heads, *rows = [
         [cell.strip() for cell in row.split("|")] for row in ROW.findall(page) if "---" not in row
     ]
