@@ -10,6 +10,7 @@ from pymongo.database import Database
 
 from levada.connectors.base import Fence, Mode, Query, Table, Write, Written
 from levada.connectors.mongodb import MongoConnection
+from levada.connectors.mongodb.fence import Fence as Claims
 from levada.errors import Fenced, LevadaError
 from levada.positions import Position
 from levada.windows import Window
@@ -186,3 +187,11 @@ def test_a_window_whose_rows_all_lie_in_one_half_is_copied_whole(
     kept = [row for row in expected() if row["at"] < DAY.start + timedelta(hours=6)]
     assert stored(db) == kept
     assert written.rows == len(kept)
+
+
+def test_the_commands_of_one_owner_in_two_databases_are_told_apart(connection: MongoConnection) -> None:
+    """Else each would kill the other's, where staging and production share a server."""
+    write = Write(OUT, Mode.REPLACE, OWNER)
+    one, other = (Claims(connection.client, name, "out", write, transactions=False) for name in ("a", "b"))
+    assert not one.comment.startswith(other.comment_of_owner)
+    assert one.comment.startswith(one.comment_of_owner)

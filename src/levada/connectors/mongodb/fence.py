@@ -68,12 +68,12 @@ class Fence:
     @property
     def comment(self) -> str:
         """Marks this writer's commands in `$currentOp`."""
-        return f"levada:{self._owner}:{self._table}:{self.stored.get('epoch', 0)}:{self.writer}"
+        return f"{self.comment_of_owner}{self.stored.get('epoch', 0)}:{self.writer}"
 
     @property
     def comment_of_owner(self) -> str:
         """What the comments of all writers of this owner and collection start with."""
-        return f"levada:{self._owner}:{self._table}:"
+        return f"levada:{self._owner}:{self._documents.database.name}.{self._table}:"
 
     def take(self) -> None:
         """Refuse all earlier writers of this owner from now on.
