@@ -2,8 +2,9 @@
 
 `Decoder` turns documents into record batches of one schema that only widens, `encode` turns record batches
 back into documents; `split_reply` finds the documents in the raw reply of a MongoDB command, `validate`
-checks one document, `Profile` collects what documents hold, `digests` tells equal ones. Batches and schemas go in and out by the Arrow
-PyCapsule interface, so that any Arrow library takes them: `pyarrow.record_batch(batch)`.
+checks one document, `Profile` collects what documents hold, `digests` tells equal ones. Batches and schemas
+go in and out by the Arrow PyCapsule interface, so that any Arrow library takes them:
+`pyarrow.record_batch(batch)`.
 """
 
 from bsonarrow._native import (
