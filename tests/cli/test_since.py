@@ -106,7 +106,7 @@ def test_a_dry_run_says_from_where_to_where(levada: Levada, project: Path, order
     assert (planned["watermark"], planned["reaches"], planned["steps"]) == (9, 30, 1)
     text = levada(*arguments, "--dry-run").out
     assert "watermark 'orders': 9\n" in text
-    assert "would reach 30 in 1 steps\n" in text
+    assert "would reach 30 in 1 step\n" in text
 
 
 def test_a_dry_run_estimates_a_whole_copy(levada: Levada, project: Path) -> None:

@@ -328,6 +328,37 @@ def test_text_is_no_cursor(make: Make, source: Any, kind: str) -> None:
         project.copy(f"{kind}.src", "wh.dst", since="at", key=("_id",))
 
 
+@pytest.mark.parametrize("kind", ["db", "wh", "lake"])
+@pytest.mark.parametrize(("since", "start"), [("at", 5), ("n", "2026-01-01")])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_start_that_the_column_can_not_be_compared_with_is_refused(
+    make: Make, source: Any, kind: str, since: str, start: Any, mode: str
+) -> None:
+    source.insert_many([{"_id": n, "at": START, "n": n} for n in range(3)])
+    project = make(EMPTY)
+    if kind != "db":
+        project.copy("db.src", f"{kind}.src")
+    with pytest.raises(ConfigError, match=f"'{since}' holds (times|numbers)"):
+        project.copy(f"{kind}.src", "db.dst", since=since, start=start, mode=mode, key=("_id",))
+
+
+def test_a_job_that_moved_along_another_kind_of_column_is_refused(make: Make, source: Any) -> None:
+    source.insert_many([{"_id": n, "at": START, "n": n} for n in range(3)])
+    project = make(EMPTY)
+    project.copy("db.src", "lake.dst", since="at", job="mine")
+    with pytest.raises(ConfigError, match="the watermark of 'mine' is a time, but 'n' holds numbers"):
+        project.copy("db.src", "lake.dst", since="n", job="mine")
+
+
+def test_what_a_pipeline_selects_is_a_job_of_its_own(make: Make, source: Any) -> None:
+    source.insert_many([{"_id": n, "at": START, "n": n} for n in range(5)])
+    project = make(EMPTY)
+    options = {"since": "at", "mode": "upsert", "key": ("_id",)}
+    for condition in ({"n": {"$lt": 2}}, {"n": {"$gte": 2}}):
+        project.copy("db.src", "lake.dst", pipeline=[{"$match": condition}], **options)
+    assert ids(project, "lake.dst") == [0, 1, 2, 3, 4]
+
+
 def test_conditions_and_columns_narrow_an_increment(make: Make, clock: Clock, source: Any) -> None:
     source.insert_many([{"_id": n, "at": START, "kind": n % 2, "x": n} for n in range(6)])
     source.insert_many([{"_id": n, "kind": n % 2, "x": n} for n in range(6, 10)])

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from levada.errors import ConfigError, Fatal
 from levada.project import Project
-from levada.steps import removal
+from levada.steps import adhoc, removal
 
 from .conftest import Clock, Make
 
@@ -170,3 +170,28 @@ def test_a_condition_on_a_column_that_no_row_has_removes_nothing(project: Projec
     assert done.rows == 1
     with pytest.raises(ConfigError, match="can't use the condition"):
         project.copy("db.src", "wh.dst", mode="upsert", key=("_id",), delete_where="gone is is null")
+
+
+@pytest.mark.parametrize(("source_key", "target"), [("k.id", "wh"), ("k.id", "db")])
+def test_keys_inside_of_documents_are_refused_before_anything_is_written(
+    project: Project, source: Any, source_key: str, target: str
+) -> None:
+    source.insert_one({"_id": 1, "k": {"id": 1}})
+    with pytest.raises(ConfigError, match=r"'k\.id' is inside of documents"):
+        project.copy("db.src", f"{target}.dst", key=(source_key,), **COMPARE)
+    assert "dst" not in source.database.list_collection_names()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (COMPARE, "rows whose keys the source has no more would be removed"),
+        ({"mode": "upsert", "delete_where": "v > 1"}, "rows for which v > 1 would be removed"),
+    ],
+)
+def test_a_plan_says_what_would_be_removed(
+    project: Project, source: Any, options: dict[str, Any], said: str
+) -> None:
+    source.insert_one({"_id": 1, "v": 1})
+    made = adhoc.plan(project.tables, "db.src", "wh.dst", key=("_id",), **options)
+    assert said in made.notes

@@ -71,6 +71,7 @@ def stored(collection: Any) -> list[dict[str, Any]]:
     return list(collection.find({}, {"_id": 0}, sort=[("customer_id", 1)]))
 
 
+EMPTY = "steps: {s: {copy: {from: db.src, to: wh.unused}}}"
 UPSERT = "{from: wh.scores, to: db.customers, mode: upsert, key: [customer_id], shape: scores.yml}"
 
 
@@ -199,6 +200,16 @@ def test_other_targets_get_structs_and_lists(make: Make, warehouse: Path) -> Non
     row = next(row for row in project.read("lake.nested").read_all().to_pylist() if row["customer_id"] == 4)
     assert row["scores"]["churn"] == 0.5
     assert row["tags"] == ["high", "new"]
+
+
+def test_lists_and_mappings_are_stored_as_the_values_that_they_are(make: Make, collections: Any) -> None:
+    collections.src.insert_one({"_id": 1})
+    day = datetime(2026, 11, 24, 2, tzinfo=UTC)
+    value = [day, day.date(), 5, 5_000_000_000, float("inf"), {"b": None, "a": 1}]
+    make(EMPTY).copy("db.src", "db.dst", mode="replace", shape={"_id": "_id", "c": {"value": value}})
+    found = collections.dst.find_one()["c"]
+    assert found == [day, day.replace(hour=0), 5, 5_000_000_000, float("inf"), {"b": None, "a": 1}]
+    assert list(found[-1]) == ["b", "a"]
 
 
 def test_documents_of_mongodb_can_be_shaped_too(make: Make, collections: Any) -> None:

@@ -75,6 +75,8 @@ def test_the_columns_of_a_shape() -> None:
         ),
         ({"a": {"value": "x", "type": "object_id"}}, "the constant 'x'", ("a",)),
         ({"a": {"b": {"value": 2**70}}}, "the constant", ("a", "b")),
+        ({"a": {"value": [2**70]}}, "BSON has no such value", ("a",)),
+        ({"a": {"value": [object()]}}, "the constant", ("a",)),
         ({"a": {"each": {"b": {"each": "x"}}}}, "`each` in `each`", ("a",)),
         ({"a": [{"each": "x"}]}, "can't stand in an array", ("a",)),
         ({"a": {"each": {"value": 1}}}, "`each` names no column", ("a",)),

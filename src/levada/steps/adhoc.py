@@ -269,10 +269,11 @@ def _job(tables: Overlay, settings: CopySettings) -> str:
 def _owner(tables: Overlay, settings: CopySettings) -> str:
     """Who appended what of a window: a repeated copy replaces its own rows, and those of no other copy."""
     what = f"{tables.table(settings.source)} -> {tables.table(settings.to)}"
-    if not (settings.where or settings.filter or settings.sql):
+    if not (settings.where or settings.filter or settings.sql or settings.pipeline):
         return what
     conditions = f"{settings.where} {sorted(settings.filter.items(), key=str)}"
     conditions += f" {settings.sql}" if settings.sql else ""
+    conditions += f" {list(settings.pipeline)}" if settings.pipeline else ""
     return f"{what} where {hashlib.sha256(conditions.encode()).hexdigest()[:8]}"
 
 

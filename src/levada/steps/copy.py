@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from levada.batches import Batch
 from levada.config import Columns
 from levada.config.shapes import one_or_many
-from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
+from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table, Write
 from levada.connectors.telling import told
 from levada.errors import ConfigError
 from levada.positions import Position
@@ -187,6 +187,8 @@ class CopyStep:
         if self.settings.since:
             source = replace(source, time=self.settings.since)
         delivery = Delivery(context, self._target(context, source))
+        if self.settings.deletes == "compare":
+            _refuse_inner_keys(context, source, delivery.write)
         return Work(context, source, delivery, self._family(context, source, delivery))
 
     def increment(self, work: Work) -> Increment:
@@ -440,6 +442,16 @@ def _refuse_sql(context: StepContext, source: Table, sql: str | None) -> None:
             f"a connection of type {connection.kind} runs no SQL itself",
             where=str(source),
             hint="a `sql` step selects from any table: `query: select … from connection.table`",
+        )
+
+
+def _refuse_inner_keys(context: StepContext, source: Table, write: Write) -> None:
+    inner = [name for name in write.key if "." in name]
+    if inner and (_is_mongodb(context, source) or _is_mongodb(context, write.table)):
+        raise ConfigError(
+            f"the key {inner[0]!r} is inside of documents, where keys can't be compared",
+            where=f"{source} -> {write.table}",
+            hint="leave out `deletes: compare`; `delete_where` removes rows by a condition",
         )
 
 

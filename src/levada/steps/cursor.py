@@ -7,10 +7,11 @@ MongoDB doubles too). Text is refused: which of two texts is the later one depen
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -88,11 +89,6 @@ class Cursor:
         """Whether reads cost requests to an API, so that nothing is read only to be counted."""
         return bool(getattr(self.connection, "metered", False))
 
-    @property
-    def cheap(self) -> bool:
-        """Whether rows can be looked at before they are copied; an API would have to give all its pages."""
-        return self.connection.kind != "rest"
-
     def kind(self) -> Literal["time", "number"] | None:
         """What its values are; None where there is none yet.
 
@@ -101,14 +97,26 @@ class Cursor:
         """
         if self.metered:
             return "time"
-        if not self.cheap:
-            return "time"
         return self._kind_in_mongodb() if self.mongodb else self._kind_by_column()
 
+    def is_other(self, kind: Literal["time", "number"]) -> bool:
+        """Whether it has values of the other kind, and none of this one.
+
+        Raises:
+            ConfigError: they are neither times nor numbers.
+        """
+        if self.metered:
+            return kind != "time"
+        if not self.mongodb:
+            return self._kind_by_column() not in (kind, None)
+        types = {"time": (self._time_type,), "number": _NUMBERS}
+        other = "number" if kind == "time" else "time"
+        return not self._has(types[kind]) and self._has(types[other])
+
     def _kind_in_mongodb(self) -> Literal["time", "number"] | None:
-        if self._any({self.name: {"$type": self._time_type}}):
+        if self._has((self._time_type,)):
             return "time"
-        if self._any({self.name: {"$type": list(_NUMBERS)}}):
+        if self._has(_NUMBERS):
             return "number"
         if self._any({self.name: {"$ne": None}}):
             raise self._refused("neither dates nor numbers")
@@ -118,13 +126,16 @@ class Cursor:
     def _time_type(self) -> str:
         return "objectId" if self.name == "_id" else "date"
 
+    def _has(self, types: Sequence[str]) -> bool:
+        return self._any({self.name: {"$type": list(types)}})
+
     def _any(self, condition: Mapping[str, Any]) -> bool:
         query = Query(("_id",), filter=condition, batch_rows=1)
         batches = self.connection.source(self.table, query).read(None, None)
         return any(len(batch.data) for batch in batches)
 
     def _kind_by_column(self) -> Literal["time", "number"] | None:
-        kind = self._type()
+        kind = self._type
         if kind is None:
             return None
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -133,6 +144,7 @@ class Cursor:
             return "number"
         raise self._refused(str(kind))
 
+    @cached_property
     def _type(self) -> pa.DataType | None:
         """The type of a stored table's column; None where it has no value yet."""
         query = self.narrowed(f"{self.sql} IS NOT NULL")
@@ -147,7 +159,7 @@ class Cursor:
         One of whole seconds (ids, `datetime` of MySQL) at the end of the second.
         """
         moment = moment.replace(microsecond=0)
-        kind = None if self.mongodb or not self.cheap else self._type()
+        kind = None if self.mongodb or self.metered else self._type
         daily = kind is not None and pa.types.is_date(kind)
         return moment.replace(hour=0, minute=0, second=0) if daily else moment
 

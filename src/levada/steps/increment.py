@@ -283,9 +283,25 @@ class Increment:
 
     def _kind(self, known: Value | None) -> Kind | None:
         told = known if known is not None else self._settings.start
-        if told is not None:
-            return "time" if isinstance(told, datetime) else "number"
-        return self._cursor.kind()
+        if told is None:
+            return self._cursor.kind()
+        kind: Kind = "time" if isinstance(told, datetime) else "number"
+        if self._cursor.is_other(kind):
+            raise self._other(kind, known)
+        return kind
+
+    def _other(self, kind: Kind, known: Value | None) -> ConfigError:
+        """Every row would be one without a cursor."""
+        if known is None:
+            told, hint = "`start`", "write it as the column's values are"
+        else:
+            told, hint = f"the watermark of {self.job!r}", "name the column it is of, or another `job`"
+        holds = "numbers" if kind == "time" else "times"
+        return ConfigError(
+            f"{told} is a {kind}, but {self._cursor.name!r} holds {holds}",
+            where=str(self._cursor.table),
+            hint=hint,
+        )
 
     def _check(self, kind: Kind) -> None:
         settings, timed = self._settings, kind == "time"
@@ -328,9 +344,6 @@ class Increment:
             return [now]
         if self._cursor.metered:
             return cuts(last, now, step, set(range(-(-(now - last) // step))))
-        if not self._cursor.cheap:
-            count = -((last - now) // step)
-            return cuts(last, now, step, set(range(count)))
         busy: set[int] = set()
         for values in self._cursor.values(self._cursor.query, Window(last, now), None):
             moments = seconds(values)

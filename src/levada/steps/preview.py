@@ -83,6 +83,7 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
     )
     made = _with_increment(made, step, work) if settings.since else _with_window(made, step, work)
     made = _with_shape(made, step, work)
+    made = replace(made, notes=(*made.notes, *_removals(step)))
     planned = getattr(work.delivery.sink, "plan", None)
     plan: WritePlan | None = planned(write) if planned else None
     if plan is None:
@@ -116,6 +117,13 @@ def _with_shape(made: Preview, step: CopyStep, work: Work) -> Preview:
         reshaping.shaper.learn(schema)
     fields = f"fields of the documents: {', '.join(reshaping.fields)}"
     return replace(made, notes=(*made.notes, fields, *reshaping.shaper.notes))
+
+
+def _removals(step: CopyStep) -> list[str]:
+    settings = step.settings
+    notes = [f"rows for which {settings.delete_where} would be removed"] if settings.delete_where else []
+    compares = settings.deletes == "compare"
+    return notes + (["rows whose keys the source has no more would be removed"] if compares else [])
 
 
 def _with_increment(made: Preview, step: CopyStep, work: Work) -> Preview:
@@ -181,7 +189,8 @@ def lines(made: Preview) -> Sequence[str]:
             f"watermark {made.job!r}: {made.watermark if made.watermark is not None else 'none yet'}"
         )
         if made.reaches is not None:
-            found.append(f"would reach {made.reaches} in {made.steps:,} steps")
+            steps = "1 step" if made.steps == 1 else f"{made.steps:,} steps"
+            found.append(f"would reach {made.reaches} in {steps}")
     elif made.window:
         found.append(f"window {made.window}")
     found += [f"write: {made.how}"] if made.how else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from levada.batches import Batch
 from levada.config import nearest
+from levada.connectors.jsontext import canonical
 from levada.connectors.screening import set_aside
 from levada.errors import ConfigError
 from levada.steps.shape import (
@@ -290,13 +292,11 @@ def constant(node: Constant) -> tuple[pa.Field, pa.Array]:
     """The field and the one value of a constant.
 
     Raises:
-        Unfit: it can't be of the type that is asked for.
+        Unfit: it can't be of the type that is asked for, or BSON has no such value.
     """
-    import json
-
     value = node.value
     if isinstance(value, list | tuple | dict):
-        return field_of("variant", ""), pa.array([json.dumps(value)])
+        return field_of("variant", ""), pa.array([_extended_json(value)])
     column = pa.array([value])
     if column.type == pa.int64() and -(2**31) <= value < 2**31:
         column = column.cast(pa.int32())
@@ -307,6 +307,30 @@ def constant(node: Constant) -> tuple[pa.Field, pa.Array]:
     if bad:
         raise Unfit(bad[0])
     return _with(one, SETTLED, b"1"), column
+
+
+def _extended_json(value: Any) -> str:
+    """The Extended JSON of a list or mapping as YAML has it; its nulls and their order stay."""
+    from bson import json_util
+
+    options = json_util.CANONICAL_JSON_OPTIONS
+    try:
+        text = json_util.dumps(_dated(value), json_options=options, separators=(",", ":"))
+    except TypeError as error:
+        raise Unfit(str(error)) from error
+    if canonical(text) is None:
+        raise Unfit("BSON has no such value")
+    return text
+
+
+def _dated(value: Any) -> Any:
+    """Dates as their midnights in UTC."""
+    if isinstance(value, dict):
+        return {name: _dated(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_dated(member) for member in value]
+    midnight = isinstance(value, date) and not isinstance(value, datetime)
+    return datetime(value.year, value.month, value.day, tzinfo=UTC) if midnight else value
 
 
 def _list(value: Value, kept: Mask, edges: npt.NDArray[np.int64], if_null: IfNull) -> Value:
