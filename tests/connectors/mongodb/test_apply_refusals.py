@@ -56,6 +56,43 @@ def test_what_another_unique_index_refuses_is_rejected_by_name(
     assert db["out"].count_documents({"serial": {"$gte": 0}}) == n
 
 
+def _deep(levels: int) -> Document:
+    value: Document = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+#: An index, and a value of the field `x` that it can't take.
+_UNINDEXABLE: list[tuple[list[tuple[str, Any]], Any]] = [
+    ([("x", "2dsphere")], {"type": "Point", "coordinates": [500, 5]}),
+    ([("x", "2dsphere")], "no place"),
+    ([("x", "2d")], [500, 5]),
+    ([("x", "2d")], [5]),
+    ([("x", "2d")], ["a", "b"]),
+    ([("x", "hashed")], [1, 2]),
+    ([("x.0", 1)], [{"0": 1}]),
+    ([("x.a", 1), ("x.b", 1)], {"a": [1], "b": [1]}),
+    ([("t", "text")], {}),
+    ([("other", 1)], _deep(185)),
+]
+
+
+@pytest.mark.parametrize(("index", "value"), _UNINDEXABLE, ids=str)
+def test_what_an_index_can_not_take_is_rejected_by_row(
+    connection: MongoConnection, db: Database[Document], index: Any, value: Any
+) -> None:
+    db["out"].create_index(index)
+    db["out"].insert_one({"k": "stored", "n": 0})
+    bad = {"t": "text", "language": "no language", "x": value}
+    rows = [{"k": "good", "n": 1}, {"k": "new", **bad}, {"k": "stored", **bad}]
+    written = apply(connection, rows, changes=Changes())
+    assert {bson.decode(each.raw)["k"] for each in written.rejected} == {"new", "stored"}
+    assert written.rows == 1
+    assert db["out"].find_one({"k": "stored"}, {"_id": 0}) == {"k": "stored", "n": 0}
+    assert db["out"].count_documents({}) == 2
+
+
 @pytest.mark.parametrize("others", [0, MANY], ids=["at once", "streamed"])
 def test_of_the_changes_of_one_key_only_the_refused_ones_are_rejected(
     connection: MongoConnection, db: Database[Document], others: int

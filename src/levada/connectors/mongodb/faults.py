@@ -17,8 +17,15 @@ INVALID_BSON = 22
 NAMESPACE_NOT_FOUND = 26
 CURSOR_NOT_FOUND = 43
 ILLEGAL_OPERATION = 20
-#: A document this server does not take: validator, size (several versions' codes), malformed field, BSON.
-UNSTORABLE = frozenset({DOCUMENT_INVALID, 2, 9, 10334, 17280, 17419, 17420, 22, 52, 55, 56, 57, 66, 5107201})
+#: A document that one of the collection's indexes can't take: parallel arrays, places, languages of texts.
+_NOT_INDEXED = frozenset(
+    {171, 201, 13026, 13027, 13067, 13068, 16675, 16732, 16733, 16746, 16755, 16756, 16766, 16804}
+    | {17261, 17262, 17280}
+)
+#: A document this server does not take: validator, depth, size (several versions' codes), fields, BSON.
+UNSTORABLE = _NOT_INDEXED | frozenset(
+    {DOCUMENT_INVALID, 2, 9, 15, 10334, 17419, 17420, 22, 52, 53, 55, 56, 57, 66, 5107201}
+)
 
 _DOCTOR = "`levada doctor` shows what is reachable"
 _ROLES = "`levada doctor` prints the least role this connection needs"
