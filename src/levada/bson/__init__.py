@@ -8,7 +8,16 @@ The native codec does the work where it is installed, else the reference in `dec
 """
 
 from levada.bson.documents import Documents, from_canonical, to_canonical
-from levada.bson.native import SLOWER, Decoder, codec, digests, encode, split_reply
+from levada.bson.native import (
+    SLOWER,
+    Decoder,
+    codec,
+    differences,
+    digests,
+    encode,
+    split_reply,
+    values_at,
+)
 from levada.bson.reply import Reply
 
 __all__ = [
@@ -17,9 +26,11 @@ __all__ = [
     "Documents",
     "Reply",
     "codec",
+    "differences",
     "digests",
     "encode",
     "from_canonical",
     "split_reply",
     "to_canonical",
+    "values_at",
 ]

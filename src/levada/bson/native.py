@@ -8,6 +8,7 @@ for tests and diagnosis.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal, Protocol
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from levada.batches import Rejected
-from levada.bson import decode, digest, native_decode, native_encode, reply
+from levada.bson import decode, digest, fields, native_decode, native_encode, reply
 from levada.bson.documents import Documents
 from levada.bson.encode import encode as encode_by_reference
 from levada.errors import ConfigError
@@ -143,3 +144,30 @@ def digests(documents: Documents, *, without_id: bool) -> npt.NDArray[np.uint64]
     """
     make = native_decode.digests if codec() == "native" else digest.digests
     return make(documents, without_id=without_id)
+
+
+def values_at(documents: Documents, path: Sequence[bytes]) -> list[bytes | None]:
+    """Type and value bytes at a path in each document (see `levada.bson.fields`).
+
+    Args:
+        path: names of fields, each but the last of a nested document.
+
+    Returns:
+        None where there is none before the first malformed element.
+    """
+    find = native_decode.values_at if codec() == "native" else fields.values_at
+    return find(documents, path)
+
+
+def differences(old: Documents, new: Documents) -> list[bytes | None]:
+    """What has to be set in each old document to become the new one, as elements of `$set`.
+
+    Args:
+        old, new: as many documents, all without `_id`.
+
+    Returns:
+        None where `$set` can't do it: other names or another order of them, a name that comes twice, is a
+        path or an operator, a malformed document.
+    """
+    find = native_decode.differences if codec() == "native" else fields.differences
+    return find(old, new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pyarrow as pa
 from levada.batches import Rejected
 from levada.bson.decode import in_order, too_large
 from levada.bson.digest import numbers
-from levada.bson.documents import Documents
+from levada.bson.documents import Bytes, Documents, Positions
 from levada.bson.reply import Reply, no_cursor_reply
 
 
@@ -87,5 +87,23 @@ def digests(documents: Documents, *, without_id: bool) -> npt.NDArray[np.uint64]
     """Two numbers for each document; the same as `levada.bson.digest.digests`."""
     import bsonarrow
 
+    return numbers(bsonarrow.digests(*_parts(documents), without_id))
+
+
+def values_at(documents: Documents, path: Sequence[bytes]) -> list[bytes | None]:
+    """Type and value bytes at a path in each document; the same as `levada.bson.fields.values_at`."""
+    import bsonarrow
+
+    return bsonarrow.values_at(*_parts(documents), list(path))
+
+
+def differences(old: Documents, new: Documents) -> list[bytes | None]:
+    """What has to be set in each old document; the same as `levada.bson.fields.differences`."""
+    import bsonarrow
+
+    return bsonarrow.differences(_parts(old), _parts(new))
+
+
+def _parts(documents: Documents) -> tuple[Bytes, Positions, Positions]:
     starts, ends = map(np.ascontiguousarray, (documents.starts, documents.ends))
-    return numbers(bsonarrow.digests(documents.buffer, starts, ends, without_id))
+    return documents.buffer, starts, ends

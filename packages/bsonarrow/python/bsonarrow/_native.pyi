@@ -127,3 +127,22 @@ def validate(data: _Buffer) -> None:
     Raises:
         ValueError: it is not; the text says why.
     """
+
+def values_at(buffer: _Buffer, starts: _Buffer, ends: _Buffer, path: list[bytes]) -> list[bytes | None]:
+    """Type and value bytes at a path in each of the documents `buffer[start:end]`.
+
+    None where there is none before the first malformed element.
+    """
+
+def differences(
+    old: tuple[_Buffer, _Buffer, _Buffer], new: tuple[_Buffer, _Buffer, _Buffer]
+) -> list[bytes | None]:
+    """What has to be set in each old document to become the new one, as elements of `$set`.
+
+    Args:
+        old, new: buffer, starts, ends; as many documents, all without `_id`.
+
+    Returns:
+        None where `$set` can't do it: other names or another order of them, a name that comes twice, is a
+        path or an operator, a malformed document.
+    """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from levada.bson import Documents
 from levada.connectors.mongodb.applyfold import Change
 from levada.connectors.mongodb.applykeys import Equality, Key, Keys
 
@@ -55,7 +56,8 @@ class Grouping:
 
     def stored(self, part: Sequence[Group], found: Sequence[bytes]) -> dict[bytes, list[bytes]]:
         """What was found under the keys of these groups, by the groups' forms."""
-        keyed = [(key, document) for document in found if (key := self._keys.of(document)) is not None]
+        keys = self._keys.of_all(Documents.from_list(found))
+        keyed = [(key, document) for key, document in zip(keys, found, strict=True) if key is not None]
         odd = self._keys.odd(group.key for group in part)
         if odd:
             odd += [value for value in self._keys.odd(key for key, _ in keyed) if value not in set(odd)]

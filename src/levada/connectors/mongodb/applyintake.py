@@ -11,7 +11,7 @@ from levada.bson.elements import Malformed
 from levada.connectors.base import OPERATIONS, Write
 from levada.connectors.mongodb import fields
 from levada.connectors.mongodb.applyfold import UPSERT, Change, Fold, omits_nulls
-from levada.connectors.mongodb.applykeys import Keys
+from levada.connectors.mongodb.applykeys import Key, Keys
 from levada.connectors.mongodb.applyknown import Known
 from levada.connectors.mongodb.rows import MAX_DOCUMENT, encoded
 from levada.errors import ConfigError
@@ -56,9 +56,9 @@ class Intake:
             documents = _without_nulls(documents)
         if self._known is not None:
             documents = self._known.left(documents)
-        for document in documents.slices():
+        for document, key in zip(documents.slices(), self._keys.of_all(documents), strict=True):
             try:
-                changes.append(self._change(document))
+                changes.append(self._change(document, key))
             except _Bad as bad:
                 rejected.append(Rejected(document, str(bad)))
             except (Malformed, InvalidBSON) as error:
@@ -77,11 +77,11 @@ class Intake:
             return data
         return data.select([operation, *(name for name in data.schema.names if name != operation)])
 
-    def _change(self, row: bytes) -> Change:
+    def _change(self, row: bytes, key: Key | None) -> Change:
         operation, document = self._operation_of(row) if self._operation else (UPSERT, row)
         if len(document) > MAX_DOCUMENT:
             raise _Bad(f"larger than {MAX_DOCUMENT} bytes")
-        key = self._keys.of(document)
+        key = key or self._keys.of(document)  # which says what is wrong
         if key is None:
             raise _Bad(self._keys.missing(document))
         if not self._fold.versioned:

@@ -14,6 +14,7 @@ from typing import Any
 from bson.decimal128 import Decimal128
 from pymongo.database import Database
 
+from levada.bson import Documents, values_at
 from levada.connectors.mongodb import fields
 from levada.connectors.mongodb.fields import Element
 from levada.connectors.mongodb.raw import RAW, parsed
@@ -65,6 +66,11 @@ class Keys:
             key.append(value)
         return tuple(key)
 
+    def of_all(self, documents: Documents) -> list[Key | None]:
+        """The key of each document; None also for malformed ones."""
+        columns = [map(_present, values_at(documents, path)) for path in self._paths]
+        return [None if None in key else key for key in zip(*columns, strict=True)]
+
     def missing(self, document: bytes) -> str:
         """Why a document has no key."""
         lacks = [
@@ -110,6 +116,10 @@ class Keys:
     def lane(self, key: Key) -> bytes:
         """Bytes that are equal where the keys are, and may be elsewhere."""
         return self.form(key) or b"".join(self._form(value, None) or _ODD for value in key)
+
+
+def _present(value: Element | None) -> Element | None:
+    return None if value is None or value[0] in _ABSENT else value
 
 
 def _whole(value: Element) -> int | None:

@@ -8,6 +8,7 @@ so changes by others are seen.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -95,17 +96,19 @@ class Known:
             "batchSize": _REPLY_DOCUMENTS,
             "readConcern": {"level": "majority"},
         }
-        found: list[Digests] = [np.empty((0, 2), np.uint64)]
         try:
-            with self._database.client.start_session(causal_consistency=False) as session:
-                found += [
-                    digests(documents, without_id=self._without_id)
+            with (
+                self._database.client.start_session(causal_consistency=False) as session,
+                ThreadPoolExecutor(1, thread_name_prefix="levada-mongodb-digest") as pool,
+            ):
+                found = [
+                    pool.submit(digests, documents, without_id=self._without_id)
                     for documents in replies(self._database, command, session)
                 ]
         except PyMongoError:  # rows are looked up, as before
             self._given_up = True
             return
-        self._table = Table(np.concatenate(found))
+        self._table = Table(np.concatenate([np.empty((0, 2), np.uint64), *(one.result() for one in found)]))
 
     def left(self, documents: Documents) -> Documents:
         """The documents that are not known to be stored, in their order."""

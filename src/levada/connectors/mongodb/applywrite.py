@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -10,11 +10,12 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from levada.bson import Documents, differences
 from levada.connectors.mongodb import fields
 from levada.connectors.mongodb.applyfold import Row
 from levada.connectors.mongodb.applylookup import equal
 from levada.connectors.mongodb.insert import Failed, raise_write_error
-from levada.connectors.mongodb.raw import parsed
+from levada.connectors.mongodb.raw import Sealed
 from levada.connectors.mongodb.rows import MAX_DOCUMENT, chunks
 
 DELETE, UPDATE, INSERT = range(3)
@@ -52,16 +53,18 @@ class Statements:
     Args:
         database, collection: where.
         guarded: change a stored row only if it still is what it was when it was looked up.
+        isolated: nobody else can have changed a row since it was looked up.
     """
 
-    def __init__(self, database: Database[Any], collection: str, *, guarded: bool) -> None:
+    def __init__(self, database: Database[Any], collection: str, *, guarded: bool, isolated: bool) -> None:
         self._database = database
         self._collection = collection
         self._guarded = guarded
-        self._commands: tuple[tuple[str, str, Callable[[Statement], bytes]], ...] = (
-            ("delete", "deletes", self._delete),
-            ("update", "updates", self._update),
-            ("insert", "documents", lambda statement: statement.new),
+        self._by_difference = guarded or isolated
+        self._commands: tuple[tuple[str, str, Callable[[list[Statement]], Iterable[bytes]]], ...] = (
+            ("delete", "deletes", self._deletes),
+            ("update", "updates", self._updates),
+            ("insert", "documents", lambda part: (statement.new for statement in part)),
         )
 
     def run(self, statements: Sequence[Statement], session: ClientSession | None) -> None:
@@ -82,17 +85,25 @@ class Statements:
 
     def _command(self, kind: int, part: list[Statement], session: ClientSession | None) -> None:
         name, items, make = self._commands[kind]
-        command = {name: self._collection, items: [parsed(make(each)) for each in part], "ordered": True}
+        command = {name: self._collection, items: [Sealed(each) for each in make(part)], "ordered": True}
         answer = self._database.command(command, session=session)
         raise_write_error(answer)
         if self._guarded and answer["n"] < len(part):
             raise Moved("a row was changed by another writer")
 
-    def _delete(self, statement: Statement) -> bytes:
-        return fields.framed(self._condition(statement) + b"\x10limit\0\x01\0\0\0")
+    def _deletes(self, part: list[Statement]) -> Iterator[bytes]:
+        for statement in part:
+            yield fields.framed(self._condition(statement) + b"\x10limit\0\x01\0\0\0")
 
-    def _update(self, statement: Statement) -> bytes:
-        return fields.framed(self._condition(statement) + _change(statement))
+    def _updates(self, part: list[Statement]) -> Iterator[bytes]:
+        for statement, change in zip(part, self._changes(part), strict=True):
+            yield fields.framed(self._condition(statement) + _change(statement, change))
+
+    def _changes(self, part: list[Statement]) -> Sequence[bytes | None]:
+        if not self._by_difference:
+            return [None] * len(part)
+        old = Documents.from_list([statement.old.body for statement in part])
+        return differences(old, Documents.from_list([statement.new for statement in part]))
 
     def _condition(self, statement: Statement) -> bytes:
         condition = equal(b"_id", statement.old.identity or b"\x0a")
@@ -101,7 +112,11 @@ class Statements:
         return fields.nested(fields.DOCUMENT, b"q", fields.framed(condition))
 
 
-def _change(statement: Statement) -> bytes:
+def _change(statement: Statement, change: bytes | None) -> bytes:
+    """What an update does, as a field: setting what differs costs the server half of a replacement."""
+    if change:
+        setting = fields.nested(fields.DOCUMENT, b"$set", fields.framed(change))
+        return fields.nested(fields.DOCUMENT, b"u", fields.framed(setting))
     if not fields.names_an_operator(statement.new):
         return fields.nested(fields.DOCUMENT, b"u", statement.new)
     document = fields.with_id(statement.old.identity, statement.new)

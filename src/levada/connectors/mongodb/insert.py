@@ -19,7 +19,7 @@ from levada.batches import Rejected
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, UNSTORABLE, translate
 from levada.connectors.mongodb.fence import Fence
 from levada.connectors.mongodb.lanes import Tally
-from levada.connectors.mongodb.raw import RAW, parsed
+from levada.connectors.mongodb.raw import RAW, Sealed, parsed
 from levada.connectors.mongodb.rows import element, identity
 
 DUPLICATE = "duplicate key"
@@ -155,7 +155,7 @@ class Inserter:
     def _insert(self, part: list[bytes], session: ClientSession | None) -> None:
         if not part:
             return
-        documents = [parsed(document) for document in part]
+        documents = [Sealed(document) for document in part]
         # Outside of a transaction nothing takes the earlier documents back, so they must come in order.
         command = {"insert": self._collection, "documents": documents, "ordered": True}
         raise_write_error(self._database.command(command, session=session))

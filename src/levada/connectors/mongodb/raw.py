@@ -26,6 +26,16 @@ def parsed(document: bytes) -> RawBSONDocument:
     return RawBSONDocument(document, RAW)
 
 
+class Sealed:
+    """A document that is sent as it is: a `RawBSONDocument` without the price of looking inside."""
+
+    __slots__ = ("raw",)
+    _type_marker = 101  # by which PyMongo's encoder knows a RawBSONDocument
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+
 def value_at(document: RawBSONDocument, path: str) -> Any:
     """The value at a dotted path; None where it is missing."""
     value: Any = document
