@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from levada.connectors.base import Query, Table
-from levada.errors import ConfigError, Fatal, LevadaError
+from levada.connectors.rest.redaction import Redaction
+from levada.connectors.rest.transport import Clock, Pace, Rules, Transport
+from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
 from ...lacking import lacking  # noqa: TID252
 from ...rest_server import Api, Asked, Fault, running  # noqa: TID252
@@ -279,3 +281,37 @@ def test_https_is_not_left_for_http(secure: tuple[Api, Path], opened: Open) -> N
     with pytest.raises(Fatal, match="would get the credentials"):
         read(opened(RESOURCE, base_url=f"{api.url}/v1", verify=str(certificate)))
     assert len(api.asked) == 1
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("url", "allowed", "asked"),
+    [
+        ("https://api.example.com/v1?page=2", (), True),
+        ("https://api.example.com:443/v1", (), True),
+        ("https://api.example.com:8443/v1", (), False),
+        ("http://api.example.com/v1", (), False),
+        ("https://api.example.com@elsewhere.example/v1", (), False),
+        ("https://pages.example.com:8443/v1", ("pages.example.com",), True),
+        ("https://pages.example.com:8443/v1", ("pages.example.com:9000",), False),
+    ],
+)
+def test_credentials_go_to_the_hosts_and_ports_that_the_settings_name(
+    url: str, allowed: tuple[str, ...], asked: bool
+) -> None:
+    requests = pytest.importorskip("requests")
+    rules = Rules("https://api.example.com/v1", allowed, 0.01, 0, 0.01, True)
+    clock = Clock(sleep=lambda _: None)
+    sent: list[str] = []
+
+    class Nobody:
+        """Reaches no server."""
+
+        def send(self, request: Any, **_: Any) -> None:
+            sent.append(request.url)
+            raise requests.ConnectionError
+
+    transport = Transport(Nobody(), rules, pace=Pace(None, clock), clock=clock, redaction=Redaction([]))
+    with pytest.raises(Retriable if asked else Fatal):
+        transport.send(requests.Request("GET", url).prepare())
+    assert sent == ([url] if asked else [])

@@ -249,9 +249,10 @@ class Transport:
 
     def _check_host(self, url: str) -> None:
         origin, asked = urlsplit(self._rules.origin), urlsplit(url)
-        known = {_host(origin), *self._rules.allowed_hosts}
+        known = _host(asked) == _host(origin)
+        allowed = {_host(asked), asked.hostname} & set(self._rules.allowed_hosts)
         downgraded = origin.scheme == "https" and asked.scheme != "https"
-        if downgraded or not ({_host(asked), asked.hostname} & known):
+        if downgraded or not (known or allowed):
             raise Fatal(
                 f"a link leads to {self._redaction.of(without_query(url))}, which would get the credentials",
                 where=without_query(self._rules.origin),
