@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from levada.connectors.rest.span import read_time
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
@@ -167,3 +169,34 @@ def test_an_api_that_knows_no_times_is_read_whole(api: Api, opened: Open) -> Non
 def test_two_times_that_differ_are_refused(opened: Open) -> None:
     with pytest.raises(ConfigError, match=r"the time column is 'created'.*'updated_at'"):
         read(opened(RESOURCE), HOUR, time="created")
+
+
+@pytest.mark.parametrize(
+    ("written", "style"),
+    [
+        ("2026-11-24T12:30:00.123456789Z", "iso"),
+        (Decimal("1795523400.1234567"), "epoch"),
+        (Decimal("1795523400123.4567"), "epoch_ms"),
+    ],
+)
+def test_a_time_that_its_column_would_cut_is_rejected_or_kept_as_text(
+    api: Api, opened: Open, written: Any, style: str
+) -> None:
+    said = f'"{written}"' if isinstance(written, str) else str(written)
+    api.faults = [Fault(body=f'{{"items": [{{"id": 1, "updated_at": {said}}}]}}')] * 2
+    since = {**RESOURCE["since"], "format": style}
+    (batch,) = read(opened({**RESOURCE, "since": since}), HOUR)
+    assert (len(batch.data), [one.reason.count("is finer than a microsecond") for one in batch.rejected]) == (
+        0,
+        [1],
+    )
+    if style == "iso":
+        kept = {**RESOURCE, "since": since, "columns": {"updated_at": "string"}}
+        assert [row["updated_at"] for row in rows(read(opened(kept), HOUR))] == [written]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("count", ["1E+400000", "9" * 30, "-1E+30"])
+def test_a_number_behind_the_calendar_is_no_time(count: str) -> None:
+    with pytest.raises((ValueError, ArithmeticError)):
+        read_time(Decimal(count), "epoch")

@@ -7,10 +7,11 @@ unit earlier, rounded outward, and the rows outside are dropped here.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +31,8 @@ _FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+_DIGITS = 100
+_LONGEST = 18  # digits of microseconds behind the first that a calendar has
 _AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -95,7 +98,10 @@ def time_column(name: str, style: TimeFormat) -> Column:
     """The column of rows' times, where the settings declare none."""
 
     def convert(value: Any) -> int:
-        return (read_time(value, style) - _EPOCH) // _MICROSECOND
+        count = _microseconds(value, style)
+        if count != count.to_integral_value():
+            raise ValueError(f"{value} is finer than a microsecond; declare the column as string to keep it")
+        return int(count)
 
     return Column(pa.field(name, pa.timestamp("us", "UTC")), convert)
 
@@ -166,19 +172,32 @@ def _written(when: datetime, style: TimeFormat, *, up: bool) -> str | int:
 
 
 def read_time(value: Any, style: TimeFormat) -> datetime:
-    """A row's time: text is ISO 8601, a number counts seconds or milliseconds as the format says."""
+    """A row's time: text is ISO 8601, a number counts seconds or milliseconds as the format says.
+
+    Raises:
+        ValueError, ArithmeticError: it is none.
+    """
+    return _EPOCH + timedelta(microseconds=math.floor(_microseconds(value, style)))
+
+
+def _microseconds(value: Any, style: TimeFormat) -> Decimal:
+    """A row's time since 1970, all its digits."""
     if isinstance(value, str):
         text = value.strip()
         if len(text) == 10 and not text.isdigit():
-            return _EPOCH + timedelta(days=day(text))
+            return Decimal(timedelta(days=day(text)) // _MICROSECOND)
         if not text.isdigit():
-            return _EPOCH + timedelta(microseconds=moment(text, "ns") // 1000)
+            return Decimal(moment(text, "ns")) / 1000
         value = int(text)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError(f"{str(value)[:80]!r} is no time")  # noqa: TRY004 - told like other bad values
     if style not in _PER_SECOND:
         raise ValueError(f"{value} counts something; declare the column as epoch or epoch_ms")
-    return _EPOCH + timedelta(microseconds=int(Decimal(value) * (10**6 // _PER_SECOND[style])))
+    with localcontext(prec=_DIGITS):
+        count = Decimal(value) * (10**6 // _PER_SECOND[style])
+    if count.adjusted() > _LONGEST:
+        raise ValueError(f"{value} is behind the end of the calendar")
+    return count
 
 
 _PER_SECOND = {"epoch": 1, "epoch_ms": 1000}
