@@ -14,6 +14,7 @@ import pytest
 from levada.batches import Batch
 from levada.connectors.base import Mode, Query, Table, Write
 from levada.connectors.postgres import PostgresConnection, PostgresSettings
+from levada.connectors.postgres.faults import masked
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
 from ...lacking import lacking  # noqa: TID252
@@ -155,6 +156,13 @@ def test_settings_and_plans_show_no_password(tmp_path: Path) -> None:
     asked = connection.settings.conninfo()
     assert asked.startswith("postgresql://me:w0rd@db.example:6000/shop?")
     assert "sslmode=require" in asked
+
+
+@pytest.mark.unit
+def test_secrets_among_the_options_are_cut_out_of_errors() -> None:
+    given = {"uri": "postgres://h/d?password=in%2Furi", "options": {"sslpassword": "of/the key"}}
+    secrets = PostgresSettings.model_validate(given).secrets
+    assert masked("in/uri in%2Furi of/the key of%2Fthe%20key", secrets) == "*** *** *** ***"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 SCHEMES = ("postgres", "postgresql")
+#: Options of libpq that hold one.
+_SECRET_OPTIONS = ("password", "sslpassword")
 
 
 class PostgresSettings(BaseModel):
@@ -102,8 +104,9 @@ class PostgresSettings(BaseModel):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be shown."""
-        password = self._credentials()[1]
-        return (password, quote(password, safe="")) if password else ()
+        options = {**self._uri_options(), **self.options}
+        found = [self._credentials()[1], *(options.get(name) for name in _SECRET_OPTIONS)]
+        return tuple(form for secret in found if secret for form in (secret, quote(secret, safe="")))
 
     def _text(self) -> str:
         return self.uri.get_secret_value() if self.uri else ""
