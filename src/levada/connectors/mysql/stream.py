@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -77,8 +78,9 @@ class Reads:
         """
         assert self._child.stdin
         assert self._child.stdout
-        self._child.stdin.write(job)
-        self._child.stdin.close()
+        for hand_over in (partial(self._child.stdin.write, job), self._child.stdin.close):
+            with suppress(BrokenPipeError):  # it has died, and its status says why
+                hand_over()
         try:
             with self._in_time():
                 rows = pa.ipc.open_stream(self._child.stdout)
