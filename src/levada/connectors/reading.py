@@ -24,6 +24,9 @@ OFFLINE = {
     "python_enable_replacements": False,
 }
 
+#: Names no column of a source.
+_ROW = "_levada_row"
+
 
 def refuse_mongodb(query: Query, where: str) -> None:
     """Refuse what only a MongoDB source understands.
@@ -134,6 +137,26 @@ def filtered(
             yield from rows.to_arrow_reader(batch_rows)
         except duckdb.Error as error:
             raise bad_condition(condition, str(error), where) from error
+
+
+def chosen(batch: pa.RecordBatch, condition: str, named_columns: Sequence[str], where: str) -> pa.RecordBatch:
+    """The rows of a batch for which a SQL condition holds.
+
+    DuckDB sees the columns that it names and gives row numbers back: no value passes it.
+
+    Args:
+        named_columns: see `named_in`.
+
+    Raises:
+        ConfigError: the condition does not fit the rows.
+    """
+    if not len(batch):
+        return batch
+    numbered = batch.select(named_columns).append_column(_ROW, pa.array(range(len(batch)), pa.int64()))
+    reader = pa.RecordBatchReader.from_batches(numbered.schema, [numbered])
+    found = [part.column(_ROW) for part in filtered(reader, condition, where, len(batch))]
+    rows = pa.chunked_array(found, pa.int64()).combine_chunks()
+    return batch.take(rows) if len(rows) < len(batch) else batch
 
 
 def bad_condition(condition: str, reason: str, where: str) -> ConfigError:

@@ -236,6 +236,16 @@ def test_columns_and_conditions_choose(api: Api, opened: Open) -> None:
         read(connection, where="nam = 1")
 
 
+@pytest.mark.parametrize(("where", "found"), [("id > 5", []), ("x.y = 1", [1]), ("none IS NULL", [1, 2])])
+def test_a_page_of_which_a_condition_leaves_no_row_has_none(
+    api: Api, opened: Open, where: str, found: list[int]
+) -> None:
+    page(api, '{"id": 1, "none": null, "x": {"y": 1}}', '{"id": 2, "none": null, "x": {"y": 2}}')
+    batches = read(opened(RESOURCE), where=where)
+    assert [row["id"] for row in rows(batches)] == found
+    assert all(isinstance(batch.data, pa.RecordBatch) for batch in batches)
+
+
 def test_the_same_row_of_two_pages_counts_once_and_a_changed_one_twice(api: Api, opened: Open) -> None:
     page(api, '{"id": 1, "v": 1}', '{"id": 1, "v": 1}', '{"id": 1, "v": 2}', '{"v": 3}', '{"v": 3}')
     found = rows(read(opened({**RESOURCE, "key": "id"})))

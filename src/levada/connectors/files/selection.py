@@ -11,13 +11,12 @@ import pyarrow.compute as pc
 from bson import json_util
 
 from levada.connectors.isotimes import UNITS
-from levada.connectors.reading import filtered, named_in
+from levada.connectors.reading import chosen, named_in
 from levada.connectors.sqltext import bounds
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
 
-_ROW = "_levada_row"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LOW, _HIGH = -(2**63), 2**63 - 1
@@ -60,15 +59,9 @@ class Selection:
                 batch = batch.filter(_within(batch.column(self._time), self._window))
             if self._after is not None:
                 batch = batch.filter(_beyond(batch.column(self._time), self._after))
-        return self._where_true(batch) if self._condition and len(batch) else batch
-
-    def _where_true(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """DuckDB sees the columns that the condition names and gives row numbers back: no value passes it."""
-        numbered = batch.select(self._named).append_column(_ROW, pa.array(range(len(batch)), pa.int64()))
-        reader = pa.RecordBatchReader.from_batches(numbered.schema, [numbered])
-        found = list(filtered(reader, self._condition or "", self._where, len(batch)))
-        rows = pa.chunked_array([part.column(_ROW) for part in found], pa.int64()).combine_chunks()
-        return batch.take(rows) if len(rows) < len(batch) else batch
+        if self._condition:
+            batch = chosen(batch, self._condition, self._named, self._where)
+        return batch
 
 
 def _within(column: pa.Array, window: Window) -> pa.Array:

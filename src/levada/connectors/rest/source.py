@@ -13,7 +13,7 @@ import pyarrow as pa
 from levada.batches import Batch, Rejected
 from levada.bson import Decoder, Documents
 from levada.connectors.base import Query, Table
-from levada.connectors.reading import filtered, projected, refuse_mongodb, slices
+from levada.connectors.reading import chosen, named_in, projected, refuse_mongodb, slices
 from levada.connectors.rest.client import Client
 from levada.connectors.rest.columns import Column, array_of, column
 from levada.connectors.rest.documents import document_of, original
@@ -87,10 +87,9 @@ class RestSource:
 
     def _wanted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         query, where = self._query, str(self._table)
-        if query.where and len(batch):
-            reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
-            found = list(filtered(reader, query.where, where, len(batch)))
-            batch = pa.Table.from_batches(found, found[0].schema).combine_chunks().cast(batch.schema)
+        if query.where:
+            named = sorted(named_in(query.where, batch.schema.names, where))
+            batch = chosen(batch, query.where, named, where)
         if not query.columns:
             return batch
         absent = [name for name in query.columns if name not in batch.schema.names]
