@@ -25,16 +25,21 @@ from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, Retriable, Skippable
 from levada.observe import Timings
 from levada.state import Holder, Lease, OnLost, Store, new_run_id
-from levada.steps.base import StepContext, StepResult, no_progress
+from levada.steps.base import STOPPED, StepContext, StepResult, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
+from levada.steps.ends import known_key, refuse_missing
 from levada.steps.increment import refuse_without_state
 from levada.steps.preview import Preview, preview
 from levada.types import cast
 from levada.windows import Window
 
 _ANEW = "from the beginning: an upsert keeps no checkpoints"
-_STOPPED = "nothing of it is in the table; a copy from MongoDB to a lake goes on with --resume"
-_STOPPED_STEPS = "the steps that were committed stay; run it again, and it goes on behind them"
+_STOPPED = {
+    "steps": "the steps that were committed stay; run it again, and it goes on behind them",
+    "part": "a part of it may be in the table; run it again, which gives what an undisturbed copy would have",
+    "resume": "nothing of it is in the table; --resume goes on where it was",
+    "nothing": "nothing of it is in the table; run it again",
+}
 _SAID = ("replaced", "quarantined")
 _LEASE_SECONDS = 30.0
 
@@ -114,6 +119,8 @@ def copy(
         LeaseHeld: the same job with `since` is running.
         PositionLost: target and ledger can't both be right, and `on_lost` is `fail`.
     """
+    if options.get("since") and store is None:
+        raise refuse_without_state(options["since"])
     overlay = Overlay(tables, time_column)
     settings = settings_of(overlay, {**options, "from": source, "to": target, "window": window is not None})
     context = context_of(overlay, settings, window, now)
@@ -126,11 +133,26 @@ def copy(
         ):
             result = CopyStep(settings, Attended(resume, expected)).run(remembering)
     except Retriable as error:
-        if context.stop.is_set():
-            error.hint = _STOPPED_STEPS if settings.since else _STOPPED
-        raise
+        if not context.stop.is_set():
+            raise
+        where = f"{tables.table(source)} -> {tables.table(target)}"
+        raise Retriable(STOPPED, where=where, hint=_STOPPED[_left(overlay, settings)]) from error
     anew = resume and settings.mode is Mode.UPSERT
     return _copied(result, context, time.monotonic() - started, _ANEW if anew else None)
+
+
+def _left(tables: Overlay, settings: CopySettings) -> str:
+    """What a copy that was stopped has left."""
+    source, target = (
+        tables.connection(tables.table(one).connection) for one in (settings.source, settings.to)
+    )
+    if settings.since:
+        return "steps"
+    if target.kind in ("mongodb", "files") or settings.explode:
+        return "part"
+    able = source.kind == "mongodb" and target.kind == "lake" and settings.mode is not Mode.UPSERT
+    narrowed = settings.where or settings.filter or settings.window or settings.shape
+    return "resume" if able and not narrowed else "nothing"
 
 
 def _copied(result: StepResult, context: StepContext, seconds: float, note: str | None) -> Copied:
@@ -162,10 +184,10 @@ def plan(
     Raises:
         ConfigError: an option, a table or a column is wrong.
     """
+    if options.get("since") and store is None:
+        raise refuse_without_state(options["since"])
     overlay = Overlay(tables, time_column)
     settings = settings_of(overlay, {**options, "from": source, "to": target, "window": window is not None})
-    if settings.since and store is None:
-        raise refuse_without_state(settings.since)
     context = context_of(overlay, settings, window, now)
     return preview(CopyStep(settings), replace(context, store=store))
 
@@ -176,8 +198,7 @@ def _remembering(context: StepContext, settings: CopySettings, store: Store | No
     if not settings.since:
         yield context
         return
-    if store is None:
-        raise refuse_without_state(settings.since)
+    assert store is not None  # looked at before
     run = new_run_id(context.now)
     lease = Lease(store, f"copy:{settings.job}", Holder.here(run), _LEASE_SECONDS).acquire()
 
@@ -218,14 +239,16 @@ def _server_asked(tables: Addresses, source: str, timings: Timings) -> Iterator[
 
 
 def settings_of(tables: Overlay, options: Mapping[str, Any]) -> CopySettings:
-    """The settings of a copy; one with `since` gets a job, and upserts by the key that is known.
+    """The settings of a copy; one with `since` gets a job, and an upsert goes by the key that is known.
 
     Raises:
         ConfigError: an option is unknown or wrong.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("since") and "mode" not in given:
-        given |= {"mode": Mode.UPSERT, "key": _key(tables, given)}
+        given["mode"] = Mode.UPSERT
+    if given.get("mode") == Mode.UPSERT:
+        given["key"] = _key(tables, given)
     settings = _settings(given)
     if settings.since and settings.job is None:
         settings = settings.model_copy(update={"job": _job(tables, settings)})
@@ -243,16 +266,19 @@ def _settings(given: Mapping[str, Any]) -> CopySettings:
         raise ConfigError(
             f"{option}: {problem}" if option else problem,
             where=f"{given['from']} -> {given['to']}",
-            hint=context.get("hint") or f"options: {', '.join(CopySettings.model_fields)}",
+            hint=context.get("hint") or _HINTS.get(wrong["type"]),
         ) from None
 
 
+_HINTS = {"extra_forbidden": f"options: {', '.join(CopySettings.model_fields)}"}
+
+
 def _key(tables: Overlay, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The key of an increment: as given, of the target, of the source, or MongoDB's own."""
+    """The key of an upsert: as given, of the target, of the source, or what the source's server knows."""
     source, target = tables.table(given["from"]), tables.table(given["to"])
-    found = tuple(given.get("key") or ()) or target.key or source.key
-    if not found and tables.connection(source.connection).kind == "mongodb" and not given.get("pipeline"):
-        found = ("_id",)
+    made = any(given.get(name) for name in ("pipeline", "shape", "sql"))
+    connection = tables.connection(source.connection)
+    found = tuple(given.get("key") or ()) or known_key(connection, source, target, as_stored=not made)
     if not found:
         raise ConfigError(
             f"a row of {source} that has changed must find its earlier self, and no key is known",
@@ -308,12 +334,7 @@ def read(
     """
     table = tables.table(address)
     connection: Any = tables.connection(table.connection)
-    if hasattr(connection, "exists") and not connection.exists(table):
-        raise ConfigError(
-            "there is no such collection",
-            where=str(table),
-            hint="check the name; before its first dot stands the database",
-        )
+    refuse_missing(connection, table)
     query = Query(columns, where, dict(filter or {}), lanes=lanes, consistent=consistent)
     batches = connection.source(table, query).read(None, None)
     if schema is not None:

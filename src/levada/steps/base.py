@@ -39,6 +39,10 @@ class Tables(Protocol):
     def connection(self, name: str) -> Connection: ...
 
 
+#: What a step says that was told to stop.
+STOPPED = "stopped before the end"
+
+
 def _no_fence() -> None:
     return None
 
@@ -91,7 +95,7 @@ class StepContext:
     def check_stop(self) -> None:
         """Raise if the step should end early."""
         if self.stop.is_set():
-            raise Retriable("stopped before the end", hint="run it again; it resumes at this step")
+            raise Retriable(STOPPED, hint="run it again; it resumes at this step")
 
     def value(self, reference: str) -> Any:
         """A value of an earlier step: `extract_to_staging.rows`.

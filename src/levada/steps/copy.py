@@ -23,14 +23,14 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.cursor import Cursor
-from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.delivery import Delivered, Delivery, Target, ended
+from levada.steps.ends import begin, has_columns, holding, known_key, refuse_missing, refuse_sql
 from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
 from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
 from levada.steps.outcome import Outcome
 from levada.steps.removal import OPERATION, Removal
 from levada.steps.reshape import Reshaping, ShapeSettings
-from levada.types.kinds import original_name
 from levada.windows import Window
 
 
@@ -51,7 +51,8 @@ class CopySettings(IncrementSettings, ChangeSettings, ShapeSettings):
         source: address to read from (`from:`).
         to: address to write to.
         mode: append, replace, replace_window or upsert.
-        key: columns that identify a row; default: the target table's key.
+        key: columns that identify a row; default: the key of the target table, or of the source's; of a
+            source that is read as it is stored, its primary key, or `_id` of MongoDB.
         columns, where, filter, pipeline, sql: what to read (see `Query`).
         window: whether to read the run's window only; default: yes where the run has one and the source
             table has a time column.
@@ -183,7 +184,7 @@ class CopyStep:
     def work(self, context: StepContext) -> Work:
         """What will be worked with; nothing is read or written yet."""
         source = context.tables.table(self.settings.source)
-        _refuse_sql(context, source, self.settings.sql)
+        refuse_sql(context, source, self.settings.sql)
         if self.settings.since:
             source = replace(source, time=self.settings.since)
         delivery = Delivery(context, self._target(context, source))
@@ -216,6 +217,10 @@ class CopyStep:
         table = context.tables.table(settings.to)
         window = None if settings.since else context.window  # an increment adds, whatever came before
         key = settings.key or table.key
+        if settings.mode is Mode.UPSERT and not key:
+            made = settings.pipeline or settings.shape or settings.sql
+            connection = context.tables.connection(source.connection)
+            key = known_key(connection, source, table, as_stored=not made)
         changes = settings.changes
         if settings.delete_where:
             changes = replace(changes, operation=OPERATION)
@@ -334,19 +339,19 @@ class CopyStep:
             )
 
         reshaping = self.reshaping(work)
+        needed = [] if exact else self._needed(work)
 
         def read(after: Position | None) -> Iterator[Batch]:
             batches: Iterator[Batch] = chain(
                 before, _batches(reader, piece.window, piece.after or after, resumable=resumable)
             )
-            if not exact and context.tables.connection(source.connection).kind in _KNOWN_COLUMNS:
-                batches = _holding(batches, self._needed(delivery), source)
+            batches = holding(batches, needed, source) if needed else batches
             if settings.delete_where:
                 batches = told(batches, settings.delete_where, "delete", OPERATION, str(source))
             batches = reshaping.of(batches) if reshaping else batches
             return _written(batches, explosion) if explosion else batches
 
-        delivered = delivery.deliver_from(read, start)
+        delivered = self._delivered(delivery, read, start, ahead=bool(needed))
         return reshaping.noted(delivered) if reshaping else delivered
 
     def reshaping(self, work: Work) -> Reshaping | None:
@@ -373,12 +378,30 @@ class CopyStep:
             found.refuse_renamed_keys()
         return found
 
-    def _needed(self, delivery: Delivery) -> list[str]:
-        """Columns without which an upsert makes no sense."""
-        settings, write = self.settings, delivery.write
+    def _needed(self, work: Work) -> list[str]:
+        """Columns without which an upsert makes no sense, where the source has the same in all rows."""
+        settings, write = self.settings, work.delivery.write
         if settings.mode is not Mode.UPSERT or settings.shape is not None:
             return []
+        if not has_columns(work.context.tables.connection(work.source.connection)):
+            return []
         return [name for name in (*write.key, settings.version, settings.operation) if name]
+
+    def _delivered(
+        self,
+        delivery: Delivery,
+        read: Callable[[Position | None], Iterator[Batch]],
+        start: Position,
+        *,
+        ahead: bool,
+    ) -> Delivered:
+        """Everything that is read, written; with `ahead` a first batch that is refused leaves no trace."""
+        if not ahead:
+            return delivery.deliver_from(read, start)
+        batches = read(None)
+        with ended(batches):
+            begun = begin(batches)
+            return delivery.deliver_from(lambda _: begun, start)
 
     def _reader(self, work: Work, query: Query) -> Any:
         reader: Any = work.context.tables.connection(work.source.connection).source(work.source, query)
@@ -399,50 +422,10 @@ def _batches(
         yield batch if resumable else replace(batch, position=None)
 
 
-#: Sources whose rows all have the same columns.
-_KNOWN_COLUMNS = ("lake", "duckdb", "files", "mysql", "postgres")
-
-
-def _holding(batches: Iterator[Batch], names: list[str], source: Table) -> Iterator[Batch]:
-    """The batches, if they have these columns: a mistyped key would reject every row."""
-    for batch in batches:
-        known = {original_name(field) for field in batch.data.schema} | set(batch.data.schema.names)
-        if absent := [name for name in names if name not in known and batch.data.num_rows]:
-            raise ConfigError(
-                f"there is no column {absent[0]!r}",
-                where=str(source),
-                hint=f"the columns are {', '.join(batch.data.schema.names)}",
-            )
-        yield batch
-
-
 def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
     """The batches with text where it is wanted."""
     for batch in batches:
         yield replace(batch, data=explosion.of(batch.data)[0])
-
-
-def refuse_missing(connection: Any, source: Table) -> None:
-    """A collection that is not there reads as empty: a mistyped name must not empty the table.
-
-    Nor end a copy that is resumed, or look like one that was done.
-    """
-    if hasattr(connection, "exists") and not connection.exists(source):
-        raise ConfigError(
-            "there is no such collection",
-            where=str(source),
-            hint="check the name (before its first dot stands the database); an empty collection would do",
-        )
-
-
-def _refuse_sql(context: StepContext, source: Table, sql: str | None) -> None:
-    connection = context.tables.connection(source.connection)
-    if sql is not None and not getattr(connection, "takes_sql", False):
-        raise ConfigError(
-            f"a connection of type {connection.kind} runs no SQL itself",
-            where=str(source),
-            hint="a `sql` step selects from any table: `query: select … from connection.table`",
-        )
 
 
 def _refuse_inner_keys(context: StepContext, source: Table, write: Write) -> None:

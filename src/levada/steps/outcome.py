@@ -28,6 +28,7 @@ class Outcome:
         self._counts = Counter[str]()
         self._notes = list(notes)
         self._children = Counter[str]()
+        self._gone = 0
 
     def add(self, delivered: Delivered, family: Family | None) -> None:
         """One commit."""
@@ -41,6 +42,7 @@ class Outcome:
 
     def removed(self, removed: Removed) -> None:
         """Rows that are gone from the source."""
+        self._gone += removed.rows
         self._counts["deleted"] += removed.rows
         self._counts["compared"] += removed.compared
         self._notes.append(f"{removed.rows:,} of {removed.compared:,} keys gone")
@@ -50,7 +52,10 @@ class Outcome:
         values: dict[str, Any] = {**self._values, "replaced": counts["replaced"]}
         values |= {"quarantined": counts["quarantined"]}
         values |= {name: counts[name] for name in (*_TOLD, "compared") if counts[name]}
-        notes = [f"{counts['quarantined']} {where}"] if counts["quarantined"] else []
+        notes = [f"{counts['quarantined']:,} {where}"] if counts["quarantined"] else []
+        changed = Counter({name: counts[name] for name in _TOLD})
+        changed["deleted"] -= self._gone  # which has a note of its own
+        notes += [f"{number:,} {name}" for name, number in changed.items() if number]
         notes += self._notes
         if family:
             values |= {"children": dict(self._children), "not_arrays": family.not_arrays}

@@ -14,7 +14,8 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.state import Positions
 from levada.steps.base import StepContext
-from levada.steps.copy import CopyStep, Work, refuse_missing
+from levada.steps.copy import CopyStep, Work
+from levada.steps.ends import refuse_missing
 from levada.steps.increment import notes
 from levada.types.names import stored_name
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from levada.connectors.base import Finding, Query, Table
-from levada.connectors.mysql.columns import quoted
+from levada.connectors.mysql.columns import of_table, quoted
 from levada.connectors.mysql.conditions import text
 from levada.connectors.mysql.server import Server
 from levada.connectors.mysql.settings import MysqlSettings
@@ -73,6 +73,14 @@ class MysqlConnection:
         """Whether there is a table, or a view, of that name."""
         sql = f"{_TABLES} AND TABLE_NAME = {text(table.name)}"
         return bool(self._server.rows(sql, where=str(table)))
+
+    def key(self, table: Table) -> tuple[str, ...]:
+        """The columns of its primary key; none where it has none.
+
+        Raises:
+            ConfigError: there is no such table, or no right to read it.
+        """
+        return tuple(column.name for column in of_table(self._server, table.name, str(table)) if column.key)
 
     def diagnose(self) -> list[Finding]:
         """Reachability, version, TLS, tables and the grant that reading needs; never raises."""

@@ -324,6 +324,19 @@ class Catalog:
         )
         return any(set(names or ()) == set(key) for (names,) in rows)
 
+    def primary_key(self, target: str) -> tuple[str, ...]:
+        """Its columns, in the key's order; none where there is none."""
+        relation = self.relation(target)
+        if relation is None:
+            return ()
+        rows = self._session.rows(
+            f"""SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(num, place)
+            JOIN pg_attribute a ON a.attnum = k.num
+            WHERE i.indrelid = {relation.oid} AND a.attrelid = i.indrelid AND i.indisprimary
+            ORDER BY k.place"""  # noqa: S608
+        )
+        return tuple(name for (name,) in rows)
+
     def _missing(self) -> bool:
         sql = f"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {literal(self._name)} AND c.relname IN ('_levada_tables', '_levada_positions')"  # noqa: S608, E501
         return bool(self._session.rows(sql)[0][0] < 2)

@@ -70,6 +70,13 @@ class PostgresConnection:
             catalog = Catalog(session, place.schema)
             return catalog.relation(place.table) is not None or catalog.written(place.table)
 
+    def key(self, table: Table) -> tuple[str, ...]:
+        """The columns of its primary key; none where it has none, or there is no such table."""
+        place = Place.of(table.name, self.settings.schema_name)
+        with self._server.session(str(table)) as session:
+            session.begin("READ ONLY")
+            return Catalog(session, place.schema).primary_key(place.table)
+
     def delete_before(self, table: Table, column: str, cutoff: datetime, fence: Fence | None = None) -> int:
         """Remove rows whose time lies before the cutoff; rows without a time stay. Returns how many.
 

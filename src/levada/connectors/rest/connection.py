@@ -60,6 +60,14 @@ class RestConnection:
             hint="write into a table of another connection; a `python` step can call an API",
         )
 
+    def key(self, table: Table) -> tuple[str, ...]:
+        """The `key` of a resource.
+
+        Raises:
+            ConfigError: there is no such resource.
+        """
+        return self._resource(table.name).key
+
     def tables(self) -> list[str]:
         """Names of the resources."""
         return sorted(self.settings.resources)
