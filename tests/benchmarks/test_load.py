@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ FIFTH = ROWS // 5
 
 @pytest.fixture(scope="module")
 def files(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path[:0] = [str(BENCHMARKS / "load")]
-    import run
-
+    spec = spec_from_file_location("load_run", BENCHMARKS / "load" / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    run = module_from_spec(spec)
+    sys.modules[spec.name] = run
+    spec.loader.exec_module(run)
     folder = tmp_path_factory.mktemp("load")
     run.Bench(str(folder), mongod, None, sys.executable).fill(ROWS)
     return folder
