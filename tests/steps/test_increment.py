@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import DatetimeMS, Decimal128, Int64, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
@@ -348,6 +348,19 @@ def test_a_job_that_moved_along_another_kind_of_column_is_refused(make: Make, so
     project.copy("db.src", "lake.dst", since="at", job="mine")
     with pytest.raises(ConfigError, match="the watermark of 'mine' is a time, but 'n' holds numbers"):
         project.copy("db.src", "lake.dst", since="n", job="mine")
+
+
+@pytest.mark.parametrize("target", ["lake", "wh"])
+def test_a_run_of_which_no_row_can_be_stored_does_not_move_on(
+    make: Make, source: Any, watermarks: Any, target: str
+) -> None:
+    source.insert_many([{"_id": n, "at": START, "far": DatetimeMS(2**62)} for n in range(3)])
+    project = make(EMPTY)
+    with pytest.raises(Fatal, match="all 3 rows were rejected"):
+        project.copy("db.src", f"{target}.dst", since="at")
+    assert watermarks.find_one({}) is None
+    source.update_many({}, {"$unset": {"far": 1}})
+    assert project.copy("db.src", f"{target}.dst", since="at").rows == 3
 
 
 def test_what_a_pipeline_selects_is_a_job_of_its_own(make: Make, source: Any) -> None:

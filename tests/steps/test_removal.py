@@ -195,3 +195,18 @@ def test_a_plan_says_what_would_be_removed(
     source.insert_one({"_id": 1, "v": 1})
     made = adhoc.plan(project.tables, "db.src", "wh.dst", key=("_id",), **options)
     assert said in made.notes
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_that_are_deleted_count_beside_one_that_is_rejected(
+    project: Project, source: Any, target: str
+) -> None:
+    source.insert_many([{"_id": n, "does": "upsert"} for n in range(3)])
+    options: dict[str, Any] = {"mode": "upsert", "key": ("_id",), "operation": "does"}
+    project.copy("db.src", f"{target}.dst", **options)
+    source.update_one({"_id": 0}, {"$set": {"does": "delete"}})
+    source.update_one({"_id": 1}, {"$set": {"does": "vanish"}})
+    source.delete_one({"_id": 2})
+    done = project.copy("db.src", f"{target}.dst", **options)
+    assert (done.rows, done.values["deleted"], done.rejected) == (0, 1, 1)
+    assert set(rows(project, f"{target}.dst")) == {1, 2}

@@ -177,8 +177,8 @@ class Delivery:
             raise self._all_rejected(quarantined, reason)
 
     def _refuse_all_set_aside(self, rows: int, rejected: Sequence[Rejected]) -> None:
-        """Refuse to replace rows by nothing because none could be stored."""
-        if self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW) and len(rejected) >= rows > 0:
+        """Refuse to replace rows by nothing, or to move on, because none could be stored."""
+        if len(rejected) >= rows > 0:
             raise self._all_rejected(self.quarantine(rejected), rejected[0].reason)
 
     def _announce(self, position: Position) -> None:
@@ -187,7 +187,7 @@ class Delivery:
 
     def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
         quarantined += self.quarantine(written.rejected)
-        if written.rejected and not written.rows:
+        if written.rejected and not (written.rows or written.deleted or written.older):
             raise self._all_rejected(len(written.rejected), written.rejected[0].reason)
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)
