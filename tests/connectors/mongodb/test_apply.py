@@ -417,7 +417,7 @@ def test_a_sparse_index_on_the_key_is_none_and_in_the_way_of_another(
     connection: MongoConnection, db: Database[Document]
 ) -> None:
     db["out"].create_index("k", sparse=True)
-    with pytest.raises(ConfigError, match=r"createIndex\(\{'k': 1\}\)"):
+    with pytest.raises(ConfigError, match=r"createIndex\(\{'k': 1\}, \{unique: true\}\)"):
         apply(connection, [{"k": 1}], changes=Changes())
 
 

@@ -119,7 +119,7 @@ def test_upserts_and_their_index(connection: MongoConnection, db: Database[Docum
     told = plan(connection, Mode.UPSERT, key=("a", "b"), changes=rules)
     assert told.how == "changes by a, b, in transactions of up to 2,000 rows or 4 MB"
     assert told.readers == "rows change as they come"
-    command = "db.getCollection('out').createIndex({'a': 1, 'b': 1})"
+    command = "db.getCollection('out').createIndex({'a': 1, 'b': 1}, {unique: true})"
     assert told.notes == (
         f"{db.name}.out would be created",
         f"a unique index on a, b would be created: {command}",

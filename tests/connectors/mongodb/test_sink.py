@@ -220,8 +220,9 @@ def test_an_index_on_the_key_that_cannot_be_made_is_named(
     connection: MongoConnection, db: Database[Document]
 ) -> None:
     db["out"].insert_many([{"sku": "a"}, {"sku": "a"}])
-    with pytest.raises(ConfigError, match=r"createIndex\(\{'sku': 1\}\)"):
+    with pytest.raises(ConfigError, match=r"createIndex\(\{'sku': 1\}\)") as told:
         write(connection, Mode.UPSERT, [{"sku": "b"}], key=("sku",))
+    assert told.value.what.endswith("can't be created: several documents have sku: 'a'")
     db["out"].create_index("sku")
     assert write(connection, Mode.UPSERT, [{"sku": "b"}], key=("sku",)).rows == 1
 

@@ -27,7 +27,7 @@ UNSTORABLE = _NOT_INDEXED | frozenset(
     {DOCUMENT_INVALID, 2, 9, 15, 10334, 17419, 17420, 22, 52, 53, 55, 56, 57, 66, 5107201}
 )
 
-_DOCTOR = "`levada doctor` shows what is reachable"
+_DOCTOR = "does a server run there? `levada doctor` looks at the connections of a project"
 _ROLES = "`levada doctor` prints the least role this connection needs"
 
 

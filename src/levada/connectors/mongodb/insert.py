@@ -21,6 +21,7 @@ from levada.connectors.mongodb.fence import Fence
 from levada.connectors.mongodb.lanes import Tally
 from levada.connectors.mongodb.raw import RAW, Sealed, parsed
 from levada.connectors.mongodb.rows import element, identity
+from levada.connectors.mongodb.validation import unsatisfied
 
 DUPLICATE = "duplicate key"
 
@@ -184,4 +185,6 @@ def reason_of(error: WriteError) -> str:
     if error.code == DUPLICATE_KEY:
         pattern = (error.details or {}).get("keyPattern", {})
         return f"{DUPLICATE}: {', '.join(pattern)} is stored already"
-    return f"not taken by the server (code {error.code}): {(error.details or {}).get('errmsg', '')}"[:500]
+    said = (error.details or {}).get("errmsg", "")
+    broken = unsatisfied(error.details)
+    return f"not taken by the server (code {error.code}): {said}{': ' if broken else ''}{broken}"[:500]

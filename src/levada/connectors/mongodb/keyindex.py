@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from levada.connectors.mongodb.faults import DUPLICATE_KEY
 from levada.errors import ConfigError
 
 
@@ -50,10 +51,11 @@ def key_index(
     return KeyIndex(found, unique)
 
 
-def creation(collection: str, key: Sequence[str]) -> str:
+def creation(collection: str, key: Sequence[str], *, unique: bool) -> str:
     """The command that creates an index on a key, for mongosh."""
     fields = ", ".join(f"{name!r}: 1" for name in key)
-    return f"db.getCollection({collection!r}).createIndex({{{fields}}})"
+    options = ", {unique: true}" if unique else ""
+    return f"db.getCollection({collection!r}).createIndex({{{fields}}}{options})"
 
 
 def ensure_key_index(
@@ -70,9 +72,23 @@ def ensure_key_index(
     try:
         name = database[collection].create_index([(name, 1) for name in key], unique=True)
     except OperationFailure as error:
-        raise ConfigError(
-            f"the key {', '.join(key)} has no index, and a unique one can't be created: {error}",
-            where=f"{database.name}.{collection}",
-            hint=f"run {creation(collection, key)} as its owner",
-        ) from error
+        raise _refused(error, f"{database.name}.{collection}", collection, key) from error
     return KeyIndex(name, unique=True)
+
+
+def _refused(error: OperationFailure, where: str, collection: str, key: Sequence[str]) -> ConfigError:
+    details = error.details or {}
+    what = f"the key {', '.join(key)} has no index, and a unique one can't be created"
+    if error.code == DUPLICATE_KEY:
+        twice = ", ".join(f"{name}: {value!r}" for name, value in details.get("keyValue", {}).items())
+        return ConfigError(
+            f"{what}: several documents have {twice or 'the same one'}",
+            where=where,
+            hint="is that the key? Remove the doubles, or do with an index that is not unique: "
+            f"run {creation(collection, key, unique=False)}",
+        )
+    return ConfigError(
+        f"{what}: {details.get('errmsg') or error}",
+        where=where,
+        hint=f"run {creation(collection, key, unique=True)} as its owner",
+    )

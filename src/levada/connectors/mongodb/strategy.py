@@ -145,7 +145,8 @@ def _index_note(facts: Facts, write: Write) -> str:
     index = facts.index
     key = ", ".join(write.key)
     if index is None or index.found is None:
-        return f"a unique index on {key} would be created: {creation(facts.target.name, write.key)}"
+        command = creation(facts.target.name, write.key, unique=True)
+        return f"a unique index on {key} would be created: {command}"
     if index.unique:
         return f"rows are found by index {index.found}"
     return (

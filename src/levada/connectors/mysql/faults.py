@@ -64,6 +64,7 @@ def translate(text: str, where: str, secret: str = "") -> LevadaError:
     numbered = _NUMBERED.search(text)
     if numbered:
         number, state, said = int(numbered[1]), numbered[2], numbered[3]
+        said += ")" * (said.count("(") - said.count(")"))  # of the driver's own brackets one was the server's
         lost = (Retriable, _LATER) if state.startswith(_CONNECTION_STATE) else (Fatal, None)
         meaning, hint = _MEANINGS.get(number, lost)
         return meaning(f"MySQL: {said} ({number})", where=where, hint=hint)
