@@ -133,7 +133,7 @@ def test_rejected_records_are_told_with_their_reasons(levada: Levada, tmp_path: 
     (tmp_path / "in.jsonl").write_text('{"a": 1}\n{"a": \nnot json\n' + "{\n" * 7)
     found = levada("copy", f"file://{tmp_path}/in.jsonl", f"file://{tmp_path}/lake/rows")
     assert found.code == 1
-    assert found.out.startswith("1 rows in ")
+    assert found.out.startswith("1 row in ")
     assert "9 rejected" in found.out
     assert found.err.count("rejected: ") == 5
     assert "line 2" in found.err
@@ -240,3 +240,82 @@ def test_a_shape_that_cannot_be_says_where(
     (warehouse / "bad.yml").write_text(shape)
     refused = levada("copy", "warehouse.customer_scores", "shop.t", "--shape", "bad.yml")
     assert (refused.code, place in refused.err, what in refused.err) == (2, True, True), refused.err
+
+
+class Terminal:
+    """A standard error that says it is a terminal."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_time_is_told_while_no_row_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, now = Terminal(), [0.0]
+    monkeypatch.setattr("sys.stderr", terminal)
+    meter = Meter(clock=lambda: now[0])
+    now[0] = 1.5
+    meter.beat()
+    assert terminal.text == ""
+    now[0] = 3.0
+    meter.beat()
+    assert "no rows yet, 3 s" in terminal.text
+    meter(1_500, 10)
+    terminal.text, now[0] = "", 4.0
+    meter.beat()  # rows have just been told
+    assert terminal.text == ""
+    now[0] = 9.0
+    meter.beat()
+    assert "1,500 rows so far, 9 s" in terminal.text
+    with meter:
+        pass
+    assert terminal.text.endswith("\r\x1b[K")
+
+
+def test_rejected_rows_are_shown_with_the_reason_and_what_else_was_counted(
+    levada: Levada, mongo: MongoClient[Any], mongod: str, database: str, tmp_path: Path
+) -> None:
+    mongo[database].create_collection("out", validator={"n": {"$lt": 2}})
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"_id": {n}, "n": {n}}}\n' for n in range(3)))
+    host = mongod.removeprefix("mongodb://").split("/")[0]
+    out = f"mongodb://{host}/{database}.out?directConnection=true"
+    command = ("copy", f"file://{tmp_path}/rows.jsonl", out, "--mode", "upsert", "--key", "_id")
+    assert levada(*command).out.endswith(", 1 rejected\n")
+    found = levada(*command)
+    assert found.code == 1
+    assert found.out.endswith(", 1 rejected (2 unchanged)\n")
+    assert found.err.startswith("rejected: not taken by the server (code 121)")
+    assert found.err.endswith('{"n": {"$lt": 2}}: {"_id": 2, "n": 2}\n')
+    assert levada(*command, "--json").json["records"] == ['{"_id": 2, "n": 2}']
+
+
+def test_a_run_tells_what_was_unchanged(
+    levada: Levada, mongod: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "rows.jsonl").write_text('{"_id": 1}\n')
+    (tmp_path / "levada.yml").write_text(
+        f"""format: 1
+name: counts
+connections:
+  db: {{type: mongodb, uri: "{mongod}", database: {database}}}
+  in: {{type: files, path: in}}
+state: {{connection: db, database: {database}}}
+pipelines: {{p: {{steps: {{s: {{copy: {{from: in.rows.jsonl, to: db.out, mode: upsert, key: _id}}}}}}}}}}
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    assert "notes" not in levada("run", "p").out
+    found = levada("run", "p")
+    assert found.out.rstrip().endswith("1 unchanged")
+    assert "1 rows in" in found.err
+    assert "(1 unchanged)" in found.err

@@ -10,6 +10,8 @@ from levada.connectors.addresses import Addresses
 from levada.errors import ConfigError
 from levada.project import Project, find_file, load
 
+_FILTER = """write it like '{"status": "completed"}'"""
+
 
 def open_addresses(session: Session) -> Addresses:
     """Those of the project, where there is one; URLs always."""
@@ -40,7 +42,7 @@ def parse_filter(text: str | None) -> dict[str, Any]:
     try:
         found = json_util.loads(text)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"--filter is not Extended JSON: {error}") from error
+        raise ConfigError(f"--filter is not Extended JSON: {error}", hint=_FILTER) from error
     if not isinstance(found, dict):
-        raise ConfigError("--filter is not a JSON object", hint='write it like {"status": "completed"}')
+        raise ConfigError("--filter is not a JSON object", hint=_FILTER)
     return found

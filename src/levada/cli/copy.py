@@ -98,9 +98,11 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
     with closing(_Ends(session)) as ends:
         asked = _asked(options) | ({"store": ends.store} if options["since"] else {})
         if options["dry_run"]:
-            return _dry_run(adhoc.plan(ends.tables, source, target, **asked), as_json=as_json)
+            with Meter(quiet=as_json):
+                made = adhoc.plan(ends.tables, source, target, **asked)
+            return _dry_run(made, as_json=as_json)
         stop, meter = threading.Event(), Meter(quiet=as_json)
-        with stopping(stop):
+        with stopping(stop), meter:
             done = adhoc.copy(
                 ends.tables,
                 source,
@@ -122,10 +124,12 @@ def copy(session: Session, /, source: str, target: str, as_json: bool, **options
 
 def _show(done: adhoc.Copied, *, profile: bool) -> None:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
-    note = f" ({done.note})" if done.note and not done.reasons else ""
-    click.echo(f"{done.rows:,} rows in {seconds(done.seconds)}{rejected}{note}")
-    for reason in done.reasons:
-        click.echo(f"rejected: {reason}", err=True)
+    said = [part for part in (done.note or "").split("; ") if part and not part.endswith(" set aside")]
+    note = f" ({'; '.join(said)})" if said else ""
+    count = "1 row" if done.rows == 1 else f"{done.rows:,} rows"
+    click.echo(f"{count} in {seconds(done.seconds)}{rejected}{note}")
+    for reason, record in zip(done.reasons, done.records, strict=True):
+        click.echo(f"rejected: {reason}: {record}", err=True)
     if done.rejected > len(done.reasons) > 0:
         click.echo(f"and {done.rejected - len(done.reasons):,} more", err=True)
     if "decode" in done.timings and codec() == "reference":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from levada.observe import Event
 
 #: Columns of a table that no terminal shows: wide, so that nothing is folded.
 _PIPED = 200
+_SILENT = 2.0  # seconds
 
 
 def show_error(what: str, where: str | None, hint: str | None) -> None:
@@ -93,6 +95,23 @@ class Progress:
         self._rows: dict[str, int] = {}
         self._started: dict[str, float] = {}
         self._shown = 0.0
+        self._heartbeat = Heartbeat(self._beat, on=self._live)
+
+    def __enter__(self) -> Progress:
+        self._heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._heartbeat.__exit__()
+        if self._live:
+            click.echo("\r\033[K", err=True, nl=False)
+
+    def _beat(self) -> None:
+        """On a terminal, say of the steps at work that time passes while no row moves."""
+        now = time.monotonic()
+        at_work = [f"{step} {now - began:.0f} s" for step, began in list(self._started.items())]
+        if at_work and now - self._shown > _SILENT:
+            click.echo(f"\r\033[K  {', '.join(at_work)}\r", err=True, nl=False)
 
     def __call__(self, event: Event) -> None:
         if not self._quiet:
@@ -132,6 +151,7 @@ class Progress:
 
     def _step_finished(self, event: Event) -> None:
         details = event.details
+        self._started.pop(str(event.step), None)
         if details["status"] == "failed":
             self._line(f"  {event.step}: failed after {seconds(details['seconds'])}")
             return
@@ -139,8 +159,39 @@ class Progress:
         self._line(f"  {event.step}: {details['rows']:,} rows in {seconds(details['seconds'])}{note}")
 
 
+class Heartbeat:
+    """Calls a function every second, on a thread, from `with` to its end.
+
+    Args:
+        beat: what is called.
+        on: whether it is called at all.
+    """
+
+    def __init__(self, beat: Callable[[], None], *, on: bool) -> None:
+        self._beat, self._on = beat, on
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        if self._on:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._on:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(1):
+            self._beat()
+
+
 class Meter:
     """How a copy gets on: one line that is rewritten where there is a terminal, else a line now and then.
+
+    Within `with` the line on a terminal also tells that time passes while no row moves: a server starts, rows
+    are sorted or stored.
 
     Args:
         quiet: print nothing.
@@ -153,11 +204,29 @@ class Meter:
     ) -> None:
         self._quiet = quiet
         self._clock = clock
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and not quiet
         self._every = 0.2 if self._live else every
         self._total: int | None = None
         self._rows = self._bytes = self._before = 0
         self._started = self._shown = clock()
+        self._heartbeat = Heartbeat(self.beat, on=self._live)
+
+    def __enter__(self) -> Meter:
+        self._heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._heartbeat.__exit__()
+        if self._live:
+            click.echo("\r\033[K", err=True, nl=False)
+
+    def beat(self) -> None:
+        """Say that time passes, if nothing has been said for two seconds."""
+        now = self._clock()
+        if now - self._shown < _SILENT:
+            return
+        done = f"{self._rows:,} rows so far" if self._rows else "no rows yet"
+        click.echo(f"\r\033[K{done}, {now - self._started:.0f} s\r", err=True, nl=False)
 
     def expect(self, estimate: Estimate) -> None:
         """Learn how much there is to do."""

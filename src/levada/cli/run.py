@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -73,14 +74,24 @@ def report(done: Run, *, as_json: bool) -> int:
 
 def show_steps(done: Run) -> None:
     click.echo()
-    show_table(
-        ("step", "status", "rows", "seconds", "tries"),
-        [
-            (step.name, step.status, step.rows, seconds(step.seconds), step.tries)
-            for step in done.steps.values()
-        ],
-        right=(2, 3, 4),
-    )
+    columns = ["step", "status", "rows", "seconds", "tries"]
+    rows: list[list[Any]] = [
+        [step.name, step.status, step.rows, seconds(step.seconds), step.tries] for step in done.steps.values()
+    ]
+    if any(told := [_told(step.values) for step in done.steps.values()]):
+        columns.append("notes")
+        rows = [[*row, text] for row, text in zip(rows, told, strict=True)]
+    show_table(columns, rows, right=(2, 3, 4))
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    """What a step counted besides rows, where there is something."""
+    counts = [(values.get(name), word) for name, word in _COUNTS.items()]
+    return ", ".join(f"{count:,} {word}" for count, word in counts if isinstance(count, int) and count)
+
+
+#: Values of a step -> how they are told.
+_COUNTS = {"quarantined": "to quarantine", "unchanged": "unchanged", "deleted": "deleted", "older": "older"}
 
 
 def run_document(done: Run) -> dict[str, Any]:

@@ -22,7 +22,10 @@ def opened(session: Session, *, quiet: bool = True) -> Iterator[Project]:
     SIGINT and SIGTERM ask a run to stop cleanly; a second one ends the process at once.
     """
     stop = threading.Event()
-    with load(session.project, listener=Progress(quiet=quiet), stop=stop) as project:
+    with (
+        Progress(quiet=quiet) as progress,
+        load(session.project, listener=progress, stop=stop) as project,
+    ):
         configure(session.log_level, mask=project.file.secrets.mask)
         with stopping(stop):
             yield project

@@ -15,10 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import bson
 import pyarrow as pa
+from bson import json_util
 from pydantic import ValidationError
 
 from levada.batches import Batch
+from levada.config.shapes import one_or_many
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Estimate, Fence, Mode, Query, Table
 from levada.connectors.spool import Spool
@@ -42,6 +45,7 @@ _STOPPED = {
 }
 _SAID = ("replaced", "quarantined")
 _LEASE_SECONDS = 30.0
+_LONG = 200  # characters of a record that are shown
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Copied:
         seconds: it took.
         note: what is worth saying of it.
         reasons: why the first records were rejected.
+        records: those records, as Extended JSON, each cut after 200 characters.
         timings: seconds by what was done; threads work at once, so their sum can exceed `seconds`.
         values: what else was counted, where there is something: window, steps, deleted, unchanged, children.
     """
@@ -64,6 +69,7 @@ class Copied:
     seconds: float
     note: str | None = None
     reasons: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -163,9 +169,19 @@ def _copied(result: StepResult, context: StepContext, seconds: float, note: str 
         seconds=seconds,
         note="; ".join(filter(None, (result.note, note))) or None,
         reasons=tuple(one.reason for one in context.set_aside),
+        records=tuple(_shown(one.raw) for one in context.set_aside),
         timings=context.timings.seconds,
         values={name: value for name, value in result.values.items() if name not in _SAID},
     )
+
+
+def _shown(raw: bytes) -> str:
+    """A record for people: raw BSON, or a text that a file or an API had."""
+    try:
+        text = json_util.dumps(bson.decode(raw), ensure_ascii=False)
+    except (bson.errors.BSONError, ValueError):
+        text = raw[:_LONG].decode(errors="replace")
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def plan(
@@ -278,7 +294,8 @@ def _key(tables: Overlay, given: Mapping[str, Any]) -> tuple[str, ...]:
     source, target = tables.table(given["from"]), tables.table(given["to"])
     made = any(given.get(name) for name in ("pipeline", "shape", "sql"))
     connection = tables.connection(source.connection)
-    found = tuple(given.get("key") or ()) or known_key(connection, source, target, as_stored=not made)
+    found = tuple(one_or_many(given.get("key") or ()))
+    found = found or known_key(connection, source, target, as_stored=not made)
     if not found:
         raise ConfigError(
             f"a row of {source} that has changed must find its earlier self, and no key is known",
