@@ -363,6 +363,15 @@ def test_a_run_of_which_no_row_can_be_stored_does_not_move_on(
     assert project.copy("db.src", f"{target}.dst", since="at").rows == 3
 
 
+@pytest.mark.parametrize("options", [{"since": "at"}, {"mode": "upsert"}])
+def test_a_key_of_one_column_is_its_name(make: Make, source: Any, options: dict[str, str]) -> None:
+    source.insert_many([{"_id": n, "at": START, "customer": n} for n in range(3)])
+    project = make(EMPTY)
+    for _ in range(2):
+        project.copy("db.src", "wh.dst", key="customer", **options)
+    assert ids(project, "wh.dst") == [0, 1, 2]
+
+
 def test_what_a_pipeline_selects_is_a_job_of_its_own(make: Make, source: Any) -> None:
     source.insert_many([{"_id": n, "at": START, "n": n} for n in range(5)])
     project = make(EMPTY)

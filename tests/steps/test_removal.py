@@ -210,3 +210,17 @@ def test_rows_that_are_deleted_count_beside_one_that_is_rejected(
     done = project.copy("db.src", f"{target}.dst", **options)
     assert (done.rows, done.values["deleted"], done.rejected) == (0, 1, 1)
     assert set(rows(project, f"{target}.dst")) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    "options", [{"delete_where": "gone.at is not null"}, {"operation": "does"}, {"version": "v"}]
+)
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_says_the_fate_of_rows_has_to_be_read(
+    project: Project, source: Any, target: str, options: dict[str, Any]
+) -> None:
+    source.insert_one({"_id": 1, "gone": {"at": START}, "does": "delete", "v": 1})
+    with pytest.raises(ConfigError, match="`columns` leaves out"):
+        project.copy("db.src", f"{target}.dst", mode="upsert", key="_id", columns=("_id",), **options)
+    wanted = ("_id", "gone", "does", "v")
+    project.copy("db.src", f"{target}.dst", mode="upsert", key="_id", columns=wanted, **options)

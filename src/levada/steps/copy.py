@@ -17,14 +17,23 @@ from pydantic import BeforeValidator, Field, model_validator
 from levada.batches import Batch
 from levada.config import Columns
 from levada.config.shapes import one_or_many
-from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table, Write
+from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
 from levada.connectors.telling import told
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.cursor import Cursor
 from levada.steps.delivery import Delivered, Delivery, Target, ended
-from levada.steps.ends import begin, has_columns, holding, known_key, refuse_missing, refuse_sql
+from levada.steps.ends import (
+    begin,
+    has_columns,
+    holding,
+    known_key,
+    refuse_inner_keys,
+    refuse_missing,
+    refuse_sql,
+    refuse_unread,
+)
 from levada.steps.explode import Explosion, tree
 from levada.steps.family import Family, child_address, child_tables
 from levada.steps.increment import ChangeSettings, Increment, IncrementSettings, Piece, notes
@@ -185,12 +194,18 @@ class CopyStep:
         """What will be worked with; nothing is read or written yet."""
         source = context.tables.table(self.settings.source)
         refuse_sql(context, source, self.settings.sql)
+        self._refuse_unread(source)
         if self.settings.since:
             source = replace(source, time=self.settings.since)
         delivery = Delivery(context, self._target(context, source))
         if self.settings.deletes == "compare":
-            _refuse_inner_keys(context, source, delivery.write)
+            refuse_inner_keys(context, source, delivery.write)
         return Work(context, source, delivery, self._family(context, source, delivery))
+
+    def _refuse_unread(self, source: Table) -> None:
+        settings = self.settings
+        names = [name for name in (settings.version, settings.operation) if name]
+        refuse_unread(source, settings.columns, names, settings.delete_where)
 
     def increment(self, work: Work) -> Increment:
         """What plans a copy with `since`."""
@@ -426,16 +441,6 @@ def _written(batches: Iterator[Batch], explosion: Explosion) -> Iterator[Batch]:
     """The batches with text where it is wanted."""
     for batch in batches:
         yield replace(batch, data=explosion.of(batch.data)[0])
-
-
-def _refuse_inner_keys(context: StepContext, source: Table, write: Write) -> None:
-    inner = [name for name in write.key if "." in name]
-    if inner and (_is_mongodb(context, source) or _is_mongodb(context, write.table)):
-        raise ConfigError(
-            f"the key {inner[0]!r} is inside of documents, where keys can't be compared",
-            where=f"{source} -> {write.table}",
-            hint="leave out `deletes: compare`; `delete_where` removes rows by a condition",
-        )
 
 
 def _is_mongodb(context: StepContext, table: Table) -> bool:

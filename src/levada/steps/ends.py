@@ -8,7 +8,8 @@ from typing import Any
 
 from levada.batches import Batch
 from levada.config import nearest
-from levada.connectors.base import Table
+from levada.connectors.base import Table, Write
+from levada.connectors.reading import paths_in
 from levada.errors import ConfigError
 from levada.steps.base import StepContext
 from levada.types.kinds import original_name
@@ -43,6 +44,37 @@ def refuse_sql(context: StepContext, source: Table, sql: str | None) -> None:
             f"a connection of type {connection.kind} runs no SQL itself",
             where=str(source),
             hint="a `sql` step selects from any table: `query: select … from connection.table`",
+        )
+
+
+def refuse_unread(source: Table, columns: Sequence[str], names: Sequence[str], condition: str | None) -> None:
+    """Refuse to leave out what says the fate of rows: it would be null, and say nothing of any row.
+
+    Args:
+        columns: that are read; empty means all.
+        names: of columns that are needed.
+        condition: SQL on more of them.
+    """
+    needed = [*names, *(".".join(path) for path in paths_in(condition, str(source)))] if condition else names
+    read = {name.lower() for name in columns}
+    unread = [name for name in needed if not read & {name.lower(), name.lower().split(".")[0]}]
+    if columns and unread:
+        raise ConfigError(
+            f"`columns` leaves out {min(unread)!r}, which says what becomes of rows",
+            where=str(source),
+            hint="name that column too; a `shape` can read it without storing it",
+        )
+
+
+def refuse_inner_keys(context: StepContext, source: Table, write: Write) -> None:
+    """Refuse to compare keys that are inside of MongoDB's documents."""
+    kinds = {context.tables.connection(table.connection).kind for table in (source, write.table)}
+    inner = [name for name in write.key if "." in name]
+    if inner and "mongodb" in kinds:
+        raise ConfigError(
+            f"the key {inner[0]!r} is inside of documents, where keys can't be compared",
+            where=f"{source} -> {write.table}",
+            hint="leave out `deletes: compare`; `delete_where` removes rows by a condition",
         )
 
 
