@@ -145,6 +145,23 @@ def test_a_sql_step_groups_a_join_into_documents(make: Make, tmp_path: Path, col
     assert list(collections.baskets.find(sort=[("_id", 1)])) == wanted
 
 
+def test_a_sql_step_changes_stored_documents_as_it_is_told(
+    make: Make, tmp_path: Path, collections: Any
+) -> None:
+    fill(tmp_path, "create table scores as select i as id, i * 10 as score, 5 as version from range(4) t(i)")
+    collections.customers.insert_many([{"_id": n, "name": f"c{n}", "version": 4 + n} for n in range(3)])
+    query = "select id, score, version, case when id = 1 then 'delete' end as does from wh.scores"
+    step = f'query: "{query}", to: db.customers, mode: upsert, key: [_id], merge: fields'
+    shape = "shape: {_id: id, scores.churn: score, version: version}"
+    run = make(f"steps: {{s: {{sql: {{{step}, version: version, operation: does, {shape}}}}}}}").run("p")
+    assert (run.status, run.rows) == ("done", 2)
+    assert list(collections.customers.find(sort=[("_id", 1)])) == [
+        {"_id": 0, "name": "c0", "version": 5, "scores": {"churn": 0}},
+        {"_id": 2, "name": "c2", "version": 6},
+        {"_id": 3, "scores": {"churn": 30}, "version": 5},
+    ]
+
+
 def test_rows_that_do_not_fit_go_to_quarantine_and_are_counted(
     make: Make, warehouse: Path, collections: Any
 ) -> None:

@@ -15,12 +15,14 @@ from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.increment import ChangeSettings
+from levada.steps.outcome import Outcome
 from levada.steps.reshape import Reshaping, ShapeSettings
 from levada.types import BSON
 
 
-class SqlSettings(ShapeSettings):
-    """Settings of `sql`; `shape` takes the result as its columns.
+class SqlSettings(ChangeSettings, ShapeSettings):
+    """Settings of `sql`; `shape` takes the result as its columns, and an upsert may change stored rows.
 
     Args:
         engine: where it computes.
@@ -66,14 +68,14 @@ class SqlStep:
 
     def run(self, context: StepContext) -> StepResult:
         table = context.tables.table(self.settings.to)
-        target = Target(table, self.settings.mode, self.settings.key or table.key, context.window)
+        settings, key = self.settings, self.settings.key or table.key
+        target = Target(table, settings.mode, key, context.window, changes=settings.changes)
         delivery = Delivery(context, target)
         start = delivery.start()
         statement = read_statement(self.settings.query, context.tables.table)
-        delivered = self._deliver(context, delivery, target, statement, start)
-        written = delivered.written
-        values = {"replaced": written.replaced, "quarantined": delivered.quarantined}
-        return StepResult(written.rows, written.bytes, values, delivered.note)
+        done = Outcome({})
+        done.add(self._deliver(context, delivery, target, statement, start), None)
+        return done.result(None, "to quarantine")
 
     def _deliver(
         self, context: StepContext, delivery: Delivery, target: Target, statement: Statement, start: Any
@@ -84,7 +86,8 @@ class SqlStep:
             batches, shape = self._batches(context, statement, whole=whole), self.settings.shape
             if shape is None:
                 return delivery.deliver(batches, start)
-            reshaping = Reshaping(shape, context, target, source="the SELECT's result")
+            carried = [name for name in (self.settings.operation,) if name]
+            reshaping = Reshaping(shape, context, target, source="the SELECT's result", carried=carried)
             return reshaping.noted(delivery.deliver(reshaping.of(batches), start))
 
         try:
