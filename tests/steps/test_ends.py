@@ -145,3 +145,25 @@ def test_a_copy_that_is_stopped_says_what_it_leaves(
 def test_without_a_project_nothing_else_of_an_increment_is_complained_about(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="state of a project"):
         adhoc.copy(Addresses(None), f"file://{tmp_path}/a", f"file://{tmp_path}/b", since="at")
+
+
+def test_a_name_that_no_document_has_is_told(
+    tmp_path: Path, mongo: MongoClient[Document], database: str, target: Any, out: str
+) -> None:
+    target.insert_many({"_id": number, "status": "new"} for number in range(5))
+    said = "none of the first documents has a field 'statsu'"
+    assert levada.copy(out, f"file://{tmp_path}/a", where="statsu = 'new'").note == said
+    assert levada.copy(out, f"file://{tmp_path}/b", columns=["_id", "statsu"]).note == said
+    assert levada.copy(out, f"file://{tmp_path}/c", columns=["_id", "status"]).note is None
+    assert levada.copy(out, f"file://{tmp_path}/d", where="status = 'old'").note is None
+
+
+def test_a_path_from_here_in_place_of_an_address_is_told_as_a_url(
+    tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="unknown connection") as wrong:
+        levada.copy(out, "export/orders.csv")
+    assert (
+        wrong.value.hint == f"a path is written as a URL, from its root: file://{tmp_path}/export/orders.csv"
+    )

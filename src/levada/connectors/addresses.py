@@ -73,6 +73,8 @@ class Addresses:
             raise _error(place, str(error), "an address is connection.table, or a URL") from None
         if connection not in known:
             hint = nearest(connection, known) if known else "there is no project here; write a URL"
+            if "/" in address:
+                hint = f"a path is written as a URL, from its root: file://{Path(address).absolute()}"
             raise _error(place, f"unknown connection {connection!r} in {address!r}", hint)
         return connection
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +25,14 @@ from levada.config.shapes import one_or_many
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Estimate, Fence, Mode, Query, Table
 from levada.connectors.spool import Spool
-from levada.errors import ConfigError, Fatal, Retriable, Skippable
+from levada.errors import ConfigError, Fatal, LevadaError, Retriable, Skippable
 from levada.observe import Timings
 from levada.state import Holder, Lease, OnLost, Store, new_run_id
 from levada.steps.base import STOPPED, StepContext, StepResult, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
 from levada.steps.ends import known_key, refuse_missing
 from levada.steps.increment import refuse_without_state
-from levada.steps.preview import Preview, preview
+from levada.steps.preview import Preview, preview, unknown, unknown_names
 from levada.types import cast
 from levada.windows import Window
 
@@ -137,14 +137,29 @@ def copy(
             _server_asked(tables, source, context.timings) if profile else nullcontext(),
             _remembering(context, settings, store) as remembering,
         ):
-            result = CopyStep(settings, Attended(resume, expected)).run(remembering)
+            step = CopyStep(settings, Attended(resume, expected))
+            result = step.run(remembering)
+            doubts = _doubts(step, remembering, result)
     except Retriable as error:
         if not context.stop.is_set():
             raise
         where = f"{tables.table(source)} -> {tables.table(target)}"
         raise Retriable(STOPPED, where=where, hint=_STOPPED[_left(overlay, settings)]) from error
-    anew = resume and settings.mode is Mode.UPSERT
-    return _copied(result, context, time.monotonic() - started, _ANEW if anew else None)
+    anew = (_ANEW,) if resume and settings.mode is Mode.UPSERT else ()
+    return _copied(result, context, time.monotonic() - started, (*anew, *doubts))
+
+
+def _doubts(step: CopyStep, context: StepContext, result: StepResult) -> list[str]:
+    """Names that no document has, where they may be why there is less than was hoped for."""
+    work, settings = step.work(context), step.settings
+    kind = context.tables.connection(work.source.connection).kind
+    if kind != "mongodb" or (
+        result.rows and not (settings.columns or settings.version or settings.operation)
+    ):
+        return []
+    with suppress(LevadaError):  # the copy is done, whatever becomes of this look
+        return [unknown(name) for name in unknown_names(step, context, work)]
+    return []
 
 
 def _left(tables: Overlay, settings: CopySettings) -> str:
@@ -161,13 +176,13 @@ def _left(tables: Overlay, settings: CopySettings) -> str:
     return "resume" if able and not narrowed else "nothing"
 
 
-def _copied(result: StepResult, context: StepContext, seconds: float, note: str | None) -> Copied:
+def _copied(result: StepResult, context: StepContext, seconds: float, also: Sequence[str]) -> Copied:
     return Copied(
         rows=result.rows,
         bytes=result.bytes,
         rejected=int(result.values["quarantined"]),
         seconds=seconds,
-        note="; ".join(filter(None, (result.note, note))) or None,
+        note="; ".join(filter(None, (result.note, *also))) or None,
         reasons=tuple(one.reason for one in context.set_aside),
         records=tuple(_shown(one.raw) for one in context.set_aside),
         timings=context.timings.seconds,

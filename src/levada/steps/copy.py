@@ -320,7 +320,8 @@ class CopyStep:
         if source.time is None:
             raise ConfigError(
                 f"table {source} has no time column, so it has no windows",
-                hint=f"add `{source}: {{time: COLUMN}}` under `tables:`, or `window: false` to the step",
+                hint=f"add `{source}: {{time: COLUMN}}` under `tables:` or say --time COLUMN; "
+                "or `window: false` in the step",
             )
         return context.window
 

@@ -71,7 +71,7 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
     if settings.sql is None:
         refuse_missing(connection, work.source)
     write = work.delivery.write
-    missing = _missing(step, context, work)
+    missing = unknown_names(step, context, work)
     if missing and connection.kind != "mongodb":
         raise ConfigError(f"there is no column {missing[0]!r}", where=str(work.source))
     made = Preview(
@@ -80,7 +80,7 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
         mode=write.mode.value,
         key=write.key if write.mode == "upsert" else (),
         children={path: str(table) for path, table in work.children.items()},
-        warnings=tuple(f"none of the first documents has a field {name!r}" for name in missing),
+        warnings=tuple(map(unknown, missing)),
     )
     made = _with_increment(made, step, work) if settings.since else _with_window(made, step, work)
     made = _with_shape(made, step, work)
@@ -149,7 +149,12 @@ def _start(work: Work) -> Position:
     return entry.committed or Position()
 
 
-def _missing(step: CopyStep, context: StepContext, work: Work) -> list[str]:
+def unknown(name: str) -> str:
+    """What is said of a field that is perhaps mistyped: documents can't tell."""
+    return f"none of the first documents has a field {name!r}"
+
+
+def unknown_names(step: CopyStep, context: StepContext, work: Work) -> list[str]:
     """Columns that the copy names and the first rows of the source have not."""
     settings = step.settings
     if settings.pipeline or settings.sql:
