@@ -63,7 +63,8 @@ def test_a_scenario_stores_every_row(
         target,
     ]
     window = ["2026-11-19"] if does == "window" else []
-    done = subprocess.run([*command, *window], check=True, capture_output=True, text=True)
+    done = subprocess.run([*command, *window], check=False, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
     measured = json.loads(done.stdout)
     assert measured["rows"] == rows
     assert measured["seconds"] > 0
