@@ -178,7 +178,8 @@ def test_a_watermark_of_another_kind_is_refused(orders: Legacy) -> None:
 def test_a_query_is_a_table_with_exact_types(orders: Legacy) -> None:
     sql = """SELECT status, SUM(amount) AS total, COUNT(*) AS n, MAX(placed) AS newest, MAX(id) AS id,
              CAST(18446744073709551615 AS UNSIGNED) AS large, NULL AS nothing -- a comment
-             FROM orders WHERE day IS NOT NULL GROUP BY status"""
+             FROM orders WHERE day IS NOT NULL GROUP BY status;
+    """
     rows = orders.read("ignored", Query(sql=sql, where="total > 0")).to_pylist()
     assert rows == [
         {

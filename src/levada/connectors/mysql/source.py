@@ -59,6 +59,7 @@ class MysqlSource:
         self._query = query
         self._folder = folder
         self._where = str(table)
+        self._sql = query.sql and query.sql.strip().rstrip(";")
 
     def read(self, window: Window | None, after: Position | None) -> Iterator[Batch]:
         """Batches of the window, newer than `after`; the last one carries the highest watermark.
@@ -93,7 +94,7 @@ class MysqlSource:
 
     def estimated(self, window: Window | None = None) -> Estimate:
         """How much there is to read, by the server's statistics; unknown where a condition selects."""
-        if window is not None or self._query.where or self._query.sql:
+        if window is not None or self._query.where or self._sql:
             return Estimate()
         facts = self._statistics()
         rows, size = facts.get("n"), facts.get("size")
@@ -109,7 +110,7 @@ class MysqlSource:
         return found[0] if found else {}
 
     def _shape(self, timed: bool) -> Shape:
-        sql, where = self._query.sql, self._where
+        sql, where = self._sql, self._where
         known = of_query(self._server, sql, where) if sql else of_table(self._server, self._table.name, where)
         columns = chosen(known, self._query.columns, where)
         wanted = len(columns)
@@ -145,7 +146,7 @@ class MysqlSource:
     def _groups(self, shape: Shape, condition: str) -> list[list[str]]:
         """Statements: one, or as many at once as there are lanes."""
         listed = ", ".join(column.selected(place) for place, column in enumerate(shape.columns))
-        source = f"({self._query.sql}\n) AS q" if self._query.sql else quoted(self._table.name)
+        source = f"({self._sql}\n) AS q" if self._sql else quoted(self._table.name)
         statement = f"SELECT {listed} FROM {source} WHERE {condition}"  # noqa: S608
         lanes = 1 if self._query.consistent else self._query.lanes
         parts = self._ranges(shape.lane, lanes) if lanes > 1 and shape.lane else []
