@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import shutil
 import signal
@@ -17,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from .sharing import Facts, joined, lives
 
 _SECONDS = 60
 _USER = "nobody"
@@ -110,7 +110,7 @@ def stop(server: MariaDB) -> None:
     try:
         os.kill(server.process, signal.SIGTERM)
         deadline = time.monotonic() + _SECONDS
-        while _lives(server.process) and time.monotonic() < deadline:
+        while lives(server.process) and time.monotonic() < deadline:
             time.sleep(0.02)
         os.kill(server.process, signal.SIGKILL)
     except ProcessLookupError:
@@ -120,34 +120,17 @@ def stop(server: MariaDB) -> None:
 
 @contextmanager
 def shared(root: Path) -> Iterator[MariaDB]:
-    """The server of this test run: its first user starts it, its last one stops it."""
-    with _users(root) as (state, users):
-        server = MariaDB(**{**state, "folder": Path(state["folder"])}) if state else start()
-        users.add(os.getpid())
-        _keep(root, server, users)
-    yield server
-    with _users(root) as (_, users):
-        users.discard(os.getpid())
-        if users:
-            _keep(root, server, users)
-        else:
-            (root / "mariadb.json").unlink()
-            stop(server)
+    """The server of this test run."""
+
+    def begin() -> Facts:
+        return {name: str(value) for name, value in vars(start()).items()}
+
+    with joined(root, "mariadb", begin, lambda facts: stop(_server(facts))) as facts:
+        yield _server(facts)
 
 
-@contextmanager
-def _users(root: Path) -> Iterator[tuple[dict[str, Any], set[int]]]:
-    """What is known of the server, and the processes that use it; others wait meanwhile."""
-    with (root / "mariadb.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        file = root / "mariadb.json"
-        known = json.loads(file.read_text()) if file.exists() else {"server": {}, "users": []}
-        yield known["server"], {user for user in known["users"] if _lives(user)}
-
-
-def _keep(root: Path, server: MariaDB, users: set[int]) -> None:
-    state = {"port": server.port, "process": server.process, "folder": str(server.folder)}
-    (root / "mariadb.json").write_text(json.dumps({"server": state, "users": sorted(users)}))
+def _server(facts: Facts) -> MariaDB:
+    return MariaDB(int(facts["port"]), int(facts["process"]), Path(facts["folder"]))
 
 
 def _programs(folder: Path) -> tuple[list[str], str]:
@@ -169,12 +152,3 @@ def _waited(server: MariaDB) -> MariaDB:
         except (AssertionError, OSError):
             assert time.monotonic() < deadline, (server.folder.parent / "log").read_text()
             time.sleep(0.05)
-
-
-def _lives(process: int) -> bool:
-    """Whether it runs; one that has ended may still have a number where nobody waits for it."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state != "Z"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import pwd
 import shutil
@@ -12,13 +10,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from .sharing import Facts, joined, lives
 
 _SECONDS = 30
 _USER = "nobody"
@@ -75,20 +75,9 @@ def missing() -> str | None:
 
 @contextmanager
 def shared(root: Path) -> Iterator[Postgres]:
-    """Join the server of this folder: the first one starts it, the last one stops it."""
-    with _locked(root) as state:
-        if not state:
-            state.update(started())
-        state["users"] = state.get("users", 0) + 1
-        server = Postgres(state["port"], state["pid"])
-    try:
-        yield server
-    finally:
-        with _locked(root) as state:
-            state["users"] -= 1
-            if not state["users"]:
-                stopped(state)
-                state.clear()
+    """The server of this test run."""
+    with joined(root, "postgres", started, stopped) as facts:
+        yield Postgres(facts["port"], facts["pid"])
 
 
 @contextmanager
@@ -101,7 +90,7 @@ def alone() -> Iterator[Postgres]:
         stopped(state)
 
 
-def started() -> dict[str, Any]:
+def started() -> Facts:
     """Start a server on a free port."""
     binaries = _binaries()
     assert binaries is not None
@@ -136,7 +125,7 @@ def started() -> dict[str, Any]:
     return {"port": port, "pid": server.pid, "folder": str(folder)}
 
 
-def stopped(state: Mapping[str, Any]) -> None:
+def stopped(state: Facts) -> None:
     """Stop a server and remove its files."""
     deadline = time.monotonic() + _SECONDS
     if _runs(state["pid"]):
@@ -153,11 +142,7 @@ def _runs(pid: int) -> bool:
     try:
         found, _ = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        return state not in ("Z", "X")
+        return lives(pid)
     return found == 0
 
 
@@ -185,14 +170,3 @@ def _as_other(command: list[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[dict[str, Any]]:
-    """What the workers know of the server, for one of them at a time."""
-    file = root / "postgres.json"
-    with (root / "postgres.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        state = json.loads(file.read_text()) if file.exists() else {}
-        yield state
-        file.write_text(json.dumps(state))
