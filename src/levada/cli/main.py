@@ -99,6 +99,7 @@ def main() -> None:
         error.show()
         code = 2
     except click.Abort:
+        click.echo("stopped", err=True)
         code = 1
     except LevadaError as error:
         code = _explain(error.what, error.where, error.hint, error.exit_code)

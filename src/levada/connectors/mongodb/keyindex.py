@@ -80,7 +80,10 @@ def _refused(error: OperationFailure, where: str, collection: str, key: Sequence
     details = error.details or {}
     what = f"the key {', '.join(key)} has no index, and a unique one can't be created"
     if error.code == DUPLICATE_KEY:
-        twice = ", ".join(f"{name}: {value!r}" for name, value in details.get("keyValue", {}).items())
+        twice = ", ".join(
+            f"{name}: {'null' if value is None else repr(value)}"
+            for name, value in details.get("keyValue", {}).items()
+        )
         return ConfigError(
             f"{what}: several documents have {twice or 'the same one'}",
             where=where,

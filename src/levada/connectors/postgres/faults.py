@@ -32,6 +32,10 @@ _MEANINGS: dict[str, tuple[type[LevadaError], str]] = {
     "53200": (Fatal, "ask for a smaller window"),
     "55P03": (Retriable, "others hold the table"),
     "57": (Retriable, "the server stopped, or the statement was cancelled"),
+    "57014": (
+        Retriable,
+        "Ctrl-C, pg_cancel_backend or statement_timeout ended it; nothing of it is stored, run it again",
+    ),
     "58": (Retriable, "the server's own trouble"),
 }
 
