@@ -14,6 +14,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from levada.connectors.mongodb.applydecide import DELETED, NEW, SAME, Decision, 
 from levada.connectors.mongodb.applyfold import INSERT, UPSERT, Change, Fold
 from levada.connectors.mongodb.applygroups import Group, Grouping
 from levada.connectors.mongodb.applykeys import Equality, Keys
-from levada.connectors.mongodb.applylookup import Lookup, TooMuch
+from levada.connectors.mongodb.applylookup import Crowded, Lookup, TooMuch
 from levada.connectors.mongodb.applywrite import Moved, Statements
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, INVALID_BSON
 from levada.connectors.mongodb.fence import RETRIES, Fence
@@ -38,6 +40,8 @@ from levada.connectors.mongodb.insert import Failed, reason_of
 from levada.connectors.mongodb.lanes import Tally
 
 _LEAST_PART = 64
+_PATIENCE = 3  # attempts at a transaction that others are in the way of
+_MOST_MOVES = 100  # attempts at one row without transactions
 _LENIENT: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
@@ -78,20 +82,22 @@ class Applier:
         self._written: list[npt.NDArray[np.int64]] = []  # hashes of keys: 8 bytes for each row
         self._new = 0
         self._lock = threading.Lock()
+        self._attempts = 0
         self.looked_up = 0
         self.found_unchanged = 0
 
     def store(self, lane: int, changes: list[Change]) -> Tally:
         """Apply a chunk."""
         tally, pending = Tally(), self._grouping.of(changes)
-        size = len(pending)
+        size = most = len(pending)
         while pending:
             part, pending = pending[:size], pending[size:]
             try:
                 self._count(part, self._run(lane, part), tally)
-                size = max(2 * size, _LEAST_PART)
+                most += 1 + most // 8
+                size = min(most, max(2 * size, _LEAST_PART))
             except TooMuch:
-                size = len(part) // 2
+                size = most = len(part) // 2
                 pending = (part if size else self._unsuitable(part[0], tally)) + pending
             except Refused as refused:
                 good, others = self._sorted(part, refused, tally)
@@ -110,8 +116,12 @@ class Applier:
             Refused: one of them can't be stored, and the transaction is lost.
             OperationFailure: the same, where one is malformed (code 22).
             TooMuch: the stored rows are too many or too large to be looked at in one transaction.
+            Crowded: others are at the same rows all the time.
         """
         part, tally = self._grouping.of(changes), Tally()
+        self._attempts += 1
+        if self._attempts > _PATIENCE:
+            raise Crowded
         self._written, self._new = [], 0  # it may be the second attempt
         self._count(part, self._work(part, session), tally)
         self.settle(tally)
@@ -124,13 +134,18 @@ class Applier:
         tally.replaced = max(0, tally.rows - self._new)
 
     def _run(self, lane: int, part: list[Group]) -> Outcome:
-        for attempt in range(RETRIES):
-            try:
-                return self._fence.run(lane, lambda session: self._work(part, session))
-            except Moved:
-                if attempt == RETRIES - 1:
-                    raise
-        raise AssertionError
+        """Apply a part; one that others are in the way of too often is too large, unless it is one row."""
+        attempts = count(1)
+
+        def work(session: ClientSession | None) -> Outcome:
+            if len(part) > 1 and next(attempts) > _PATIENCE:
+                raise Crowded
+            return self._work(part, session)
+
+        for _ in range(_MOST_MOVES):
+            with suppress(Moved):
+                return self._fence.run(lane, work)
+        return self._fence.run(lane, work)
 
     def _work(self, part: list[Group], session: ClientSession | None) -> Outcome:
         outcome = self._decided(part, session)

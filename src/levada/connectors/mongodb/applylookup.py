@@ -24,6 +24,10 @@ class TooMuch(Exception):
     """More is stored under these keys than one transaction should read."""
 
 
+class Crowded(TooMuch):
+    """Others change these rows so often that one transaction over all of them does not come through."""
+
+
 def replies(
     database: Database[Any], command: dict[str, Any], session: ClientSession | None
 ) -> Iterator[Documents]:

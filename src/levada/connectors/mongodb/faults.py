@@ -83,6 +83,8 @@ def translate(error: PyMongoError, where: str | None = None) -> LevadaError:
     if isinstance(error, pymongo_errors.ServerSelectionTimeoutError):
         reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
         return Retriable(f"MongoDB is not reachable: {reason}", where=where, hint=_DOCTOR)
+    if isinstance(error, pymongo_errors.NetworkTimeout) and isinstance(error.__cause__, OperationFailure):
+        return translate(error.__cause__, where)  # a transaction that was tried for too long
     if isinstance(error, pymongo_errors.ConnectionFailure):
         return Retriable(f"the connection to MongoDB broke: {error}", where=where, hint=_DOCTOR)
     if isinstance(error, pymongo_errors.DocumentTooLarge):
