@@ -111,10 +111,9 @@ def copy(
         store: where a copy with `since` remembers how far it has come.
         window: only rows of this window, by the source's time column or `time_column`.
         resume: go on from what a killed copy of the same left (from MongoDB to a lake).
-        expected: told how much there is to read.
+        expected, progress: told how much there is to read, and rows and bytes as they move.
         profile: ask the source's server, too, where the time went.
         stop: set it to stop; what has not been committed is given up.
-        progress: told rows and bytes as they move.
         now: the time, UTC; default: of the clock.
         on_lost: with `since`, what to do when the target and the ledger can't both be right.
         options: mode, key, columns, where, filter, lanes, consistent, since and what else a `copy` step takes
