@@ -250,6 +250,13 @@ class Catalog:
         rows = self._session.rows(sql)
         return Relation(*rows[0]) if rows else None
 
+    def held(self, target: str) -> Relation | None:
+        """A table or view that nobody changes, truncates or drops until this transaction ends."""
+        if self.relation(target) is None:
+            return None
+        self._session.rows(f"SELECT 1 FROM {self._schema}.{quoted(target)} LIMIT 0")  # noqa: S608
+        return self.relation(target)
+
     def table(self, target: str) -> Stored | None:
         """A table's columns; None if there is no table."""
         relation = self.relation(target)

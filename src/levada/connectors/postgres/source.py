@@ -21,8 +21,11 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
 
-#: Each statement sees one moment; a repeatable read lets several statements see the same one.
-_READ_ONLY = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+#: Each statement sees one moment, that of its begin: rows are read by one statement, behind a lock. A snapshot
+#: from before the lock would find a table empty that another transaction has truncated and filled meanwhile.
+_READ_ONLY = "ISOLATION LEVEL READ COMMITTED, READ ONLY"
+#: Several statements see the moment of the snapshot they are given.
+_AT_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 Part = tuple[pa.RecordBatch, pa.RecordBatch, tuple[Rejected, ...]]
 
@@ -126,7 +129,7 @@ class PostgresSource:
 
     def _lane(self, snapshot: str, sql: str, selection: Selection) -> Iterator[Part]:
         with self._server.session(str(self._table)) as session:
-            session.begin(_READ_ONLY, snapshot)
+            session.begin(_AT_SNAPSHOT, snapshot)
             yield from _streamed(session, sql, selection)
 
     def _plan(self, session: Session, window: Window | None, after: Position | None) -> _Plan | None:
@@ -138,7 +141,7 @@ class PostgresSource:
             body = f"({query}\n) AS q"
         else:
             catalog = Catalog(session, self._place.schema)
-            relation = catalog.relation(self._place.table)
+            relation = catalog.held(self._place.table)
             found = catalog.table(self._place.table)
             if found is None:
                 self._check_written(catalog)
