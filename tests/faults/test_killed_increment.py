@@ -156,7 +156,7 @@ def test_an_upsert_that_is_killed_again_and_again_ends_like_an_undisturbed_one(
     options = {"mode": "upsert", "key": ["_id"], "step": "6h", "deletes": "compare"}
     kills = 0
     for _ in range(rounds):
-        while killed(project, world.now, target, options, chance.randrange(1, 40)):
+        while killed(project, world.now, target, options, chance.randrange(1, 40 if kills else 6)):
             kills += 1
             world.now += timedelta(minutes=10)
             world.change(3)
@@ -207,7 +207,7 @@ def test_children_of_an_append_that_is_killed_again_and_again_are_there_once(
     options = {"mode": "append", "step": "6h", "explode": "items"}
     kills = 0
     for _ in range(2):
-        while killed(project, world.now, "wh.dst", options, chance.randrange(1, 40)):
+        while killed(project, world.now, "wh.dst", options, chance.randrange(1, 40 if kills else 6)):
             kills += 1
             world.now += timedelta(minutes=10)
         with load(project.root, env={}) as opened:
