@@ -11,9 +11,8 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as adbc
 import pytest
 
-from levada.connectors.base import Mode, Query
+from levada.connectors.base import Query
 
-from .test_sink import items
 from .warehouse import Warehouse
 
 ROWS = 3_000
@@ -76,7 +75,7 @@ def test_a_table_is_not_emptied_between_its_lanes(
     warehouse.run(
         "CREATE TABLE {s}.items AS SELECT g AS k, repeat('x', 500) AS pad FROM generate_series(1, 3000) g"
     )
-    began = PostgresSource._lane  # noqa: SLF001
+    began = PostgresSource._lane
     refused: list[str] = []
 
     def lane(self: Any, *given: Any) -> Any:

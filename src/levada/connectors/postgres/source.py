@@ -21,8 +21,8 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
 
-#: Each statement sees one moment, that of its begin: rows are read by one statement, behind a lock. A snapshot
-#: from before the lock would find a table empty that another transaction has truncated and filled meanwhile.
+#: Each statement sees the moment of its own begin: rows are read by one statement, behind a lock. A snapshot
+#: from before it would find a table empty that another transaction has truncated and filled meanwhile.
 _READ_ONLY = "ISOLATION LEVEL READ COMMITTED, READ ONLY"
 #: Several statements see the moment of the snapshot they are given.
 _AT_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
