@@ -54,6 +54,17 @@ def test_a_mistyped_column_of_an_upsert_leaves_no_collection_and_no_index(
         assert adhoc.copy(project.tables, source, out, mode="upsert", key=("id",)).rows == 10
 
 
+def test_a_mistyped_key_of_documents_leaves_no_collection_and_no_index(
+    mongo: MongoClient[Document], database: str, target: Any, out: str
+) -> None:
+    mongo[database].source.insert_many({"_id": n, "k": n} for n in range(10))
+    source = out.replace(".out", ".source")
+    with pytest.raises(ConfigError, match="none of the first 10 documents has the field 'kk'"):
+        levada.copy(source, out, mode="upsert", key="kk")
+    assert target.database.list_collection_names() == ["source"]
+    assert levada.copy(source, out, mode="upsert", key="k").rows == 10
+
+
 def test_an_upsert_from_a_sql_server_goes_by_the_primary_key(
     legacy: mysql.MariaDB, postgres: postgres_server.Postgres, schema: str, target: Any, out: str
 ) -> None:

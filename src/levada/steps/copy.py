@@ -28,6 +28,7 @@ from levada.steps.ends import (
     begin,
     has_columns,
     holding,
+    keyed,
     known_key,
     refuse_inner_keys,
     refuse_missing,
@@ -355,13 +356,14 @@ class CopyStep:
             )
 
         reshaping = self.reshaping(work)
-        needed = [] if exact else self._needed(work)
+        needed = self._needed(work, exact=exact)
 
         def read(after: Position | None) -> Iterator[Batch]:
             batches: Iterator[Batch] = chain(
                 before, _batches(reader, piece.window, piece.after or after, resumable=resumable)
             )
-            batches = holding(batches, needed, source) if needed else batches
+            if needed:
+                batches = (keyed if exact else holding)(batches, needed, source)
             if settings.delete_where:
                 batches = told(batches, settings.delete_where, "delete", OPERATION, str(source))
             batches = reshaping.of(batches) if reshaping else batches
@@ -394,11 +396,16 @@ class CopyStep:
             found.refuse_renamed_keys()
         return found
 
-    def _needed(self, work: Work) -> list[str]:
-        """Columns without which an upsert makes no sense, where the source has the same in all rows."""
+    def _needed(self, work: Work, *, exact: bool) -> list[str]:
+        """Columns without which an upsert makes no sense, where the source has the same in all rows.
+
+        Of whole documents the key, which the first ones must have.
+        """
         settings, write = self.settings, work.delivery.write
         if settings.mode is not Mode.UPSERT or settings.shape is not None:
             return []
+        if exact:
+            return list(write.key)
         if not has_columns(work.context.tables.connection(work.source.connection)):
             return []
         return [name for name in (*write.key, settings.version, settings.operation) if name]

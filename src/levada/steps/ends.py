@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from levada.batches import Batch
+from levada.bson import from_canonical, values_at
 from levada.config import nearest
 from levada.connectors.base import Table, Write
 from levada.connectors.reading import paths_in
@@ -115,4 +116,19 @@ def holding(batches: Iterator[Batch], names: Sequence[str], source: Table) -> It
                 where=str(source),
                 hint=f"the columns are {', '.join(batch.data.schema.names)}",
             )
+        yield batch
+
+
+def keyed(batches: Iterator[Batch], names: Sequence[str], source: Table) -> Iterator[Batch]:
+    """Batches of whole documents, if the first ones have these fields: a mistyped key would reject all."""
+    for number, batch in enumerate(batches):
+        if not number and batch.data.num_rows:
+            documents = from_canonical(batch.data)
+            for name in names:
+                if not any(values_at(documents, name.encode().split(b"."))):
+                    raise ConfigError(
+                        f"none of the first {len(documents)} documents has the field {name!r} of the key",
+                        where=str(source),
+                        hint="check the name; leave out documents without it by `where:` or `filter:`",
+                    )
         yield batch

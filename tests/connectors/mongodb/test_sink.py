@@ -123,6 +123,19 @@ def test_what_the_validator_refuses_is_rejected_and_the_rest_stored(
     assert db["out"].count_documents({}) == n - 3
 
 
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE, Mode.UPSERT])
+@pytest.mark.parametrize("rows", [10, MANY], ids=["at once", "streamed"])
+def test_where_the_server_takes_no_row_nothing_is_replaced_and_no_position_moves_on(
+    connection: MongoConnection, db: Database[Document], mode: Mode, rows: int
+) -> None:
+    db.create_collection("out", validator={"good": True})
+    db["out"].insert_one({"_id": -1, "good": True})
+    written = write(connection, mode, many(rows), position=Position({}, 1))
+    assert (written.rows, len(written.rejected)) == (0, rows)
+    assert [each["_id"] for each in stored(db)] == [-1]
+    assert connection.sink(OUT).position(OWNER) is None
+
+
 @pytest.mark.parametrize("mode", [Mode.APPEND, Mode.UPSERT, Mode.REPLACE_WINDOW])
 def test_a_second_unique_index_rejects_by_name(
     connection: MongoConnection, db: Database[Document], mode: Mode

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from levada.bson import Documents, digests
-from levada.connectors.mongodb.applykeys import Key, Keys
+from levada.connectors.mongodb.applykeys import Keys
 from levada.connectors.mongodb.applylookup import replies
 
 MOST_DOCUMENTS = 20_000_000  # 16 bytes each, 40 while they are sorted
@@ -125,25 +125,15 @@ class Known:
         return documents.take(new)
 
     def _touch(self, documents: Documents) -> None:
-        for document in documents.slices():
-            key = self._key_of(document)
-            if key is not None:
-                self._touched.add(self._keys.lane(key))
+        self._touched.update(self._keys.lane(key) for key in self._keys.of_all(documents) if key is not None)
 
     def _changed(self, documents: Documents, new: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Rows that look known, but whose key has been given another row since the target was read."""
         changed = np.zeros(len(documents), np.bool_)
         known = np.flatnonzero(~new)
-        for place, document in zip(known.tolist(), documents.take(known).slices(), strict=True):
-            key = self._key_of(document)
-            changed[place] = key is None or self._keys.lane(key) in self._touched
+        keys = self._keys.of_all(documents.take(known))
+        changed[known] = [key is None or self._keys.lane(key) in self._touched for key in keys]
         return changed
-
-    def _key_of(self, document: bytes) -> Key | None:
-        try:
-            return self._keys.of(document)
-        except ValueError:  # malformed, which is found out elsewhere
-            return None
 
     def _forget(self) -> None:
         self._met, self._table, self._given_up = self.rows, None, True

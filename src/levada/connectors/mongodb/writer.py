@@ -165,9 +165,14 @@ class MongoWriter:
         tally.replaced += self._claim.removed
         if position is not None:
             self._claim.fence.refuse_if_older(position)
-        if self._stage:
+        lost = bool(tally.rejected) and not (
+            tally.rows or tally.deleted or tally.older
+        )  # the step fails then
+        if self._stage and lost:
+            self._stage.drop()
+        elif self._stage:
             tally.replaced = self._stage.swap()
-        self._claim.fence.commit(position, self._write.window)
+        self._claim.fence.commit(None if lost else position, self._write.window)
         return tally
 
     def _stream(self, items: list[Item], *, last: bool = False) -> Lanes[Item]:
