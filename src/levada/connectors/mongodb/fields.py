@@ -20,6 +20,7 @@ NULL = 0x0A
 STRING = 0x02
 EMPTY = b"\5\0\0\0\0"
 
+_Typed = tuple[int, bytes]
 _ID = b"_id\0"
 _TAGS = frozenset((*FIXED, *PREFIXED, REGEX))
 _DOLLAR = b"$"
@@ -147,12 +148,20 @@ def merged(stored: bytes, new: bytes, *, deep: bool, on_null: str = "write") -> 
         on_null: `unset` takes the field out, and leaves out nulls inside of other values; `keep` leaves out
             nulls where fields are merged.
     """
-    members = {name: (tag, stored[start:end]) for tag, name, start, end in elements(stored, 0, len(stored))}
+    found = [(name, (tag, stored[start:end])) for tag, name, start, end in elements(stored, 0, len(stored))]
+    members = dict(found)
+    repeated: list[bytes] = []
+    if len(members) < len(found):
+        members, repeated = _told_apart(found)
     for tag, name, start, end in elements(new, 0, len(new)):
         value = new[start:end]
-        if tag == NULL and on_null != "write":
-            if on_null == "unset":
-                members.pop(name, None)
+        if tag == NULL and on_null == "keep":
+            continue
+        for other in repeated:
+            if other.startswith(name + b"\0"):
+                members.pop(other, None)
+        if tag == NULL and on_null == "unset":
+            members.pop(name, None)
             continue
         if deep and tag == DOCUMENT:
             old_tag, old = members.get(name, (NULL, b""))
@@ -160,7 +169,32 @@ def merged(stored: bytes, new: bytes, *, deep: bool, on_null: str = "write") -> 
         elif on_null == "unset":
             value = _pruned(tag, value)
         members[name] = (tag, value)
+    if repeated:
+        return framed(
+            b"".join(nested(tag, name.partition(b"\0")[0], v) for name, (tag, v) in members.items())
+        )
     return framed(b"".join(nested(tag, name, value) for name, (tag, value) in members.items()))
+
+
+def _told_apart(members: Iterable[tuple[bytes, _Typed]]) -> tuple[dict[bytes, _Typed], list[bytes]]:
+    """Members by their names, those that come again with a NUL and a number behind; and the latter."""
+    named_so: dict[bytes, _Typed] = {}
+    repeated = []
+    for place, (name, value) in enumerate(members):
+        if name in named_so:
+            repeated.append(b"%b\0%d" % (name, place))
+        named_so[repeated[-1] if name in named_so else name] = value
+    return named_so, repeated
+
+
+def repeats_a_name(document: bytes) -> bool:
+    """Whether a name comes twice, at any depth."""
+    names = set()
+    for tag, name, start, end in elements(document, 0, len(document)):
+        if name in names or (tag in (DOCUMENT, ARRAY) and repeats_a_name(document[start:end])):
+            return True
+        names.add(name)
+    return False
 
 
 def names_an_operator(document: bytes) -> bool:
