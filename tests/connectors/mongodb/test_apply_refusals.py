@@ -15,10 +15,12 @@ from levada.bson import Documents, to_canonical
 from levada.connectors.base import Changes, Fence, Mode, Write
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 from levada.connectors.mongodb.applylookup import Lookup
-from levada.errors import Fenced
+from levada.errors import Fenced, Retriable
+from levada.positions import Position
 
 from .applying import MANY, OPS, OUT, OWNER, Document, apply, filler, stored
 from .conftest import Start, batch
+from .scan_servers import until
 
 
 @pytest.mark.parametrize("n", [200, 6_000])
@@ -264,3 +266,26 @@ def test_without_transactions_a_row_that_moved_is_looked_at_again(
         "replace": {"k": 1, "v": 2, "n": 1},
     }
     assert row == expected["version" if changes.version else changes.merge]
+
+
+@pytest.mark.parametrize("there", [0, 1], ids=["empty", "filled"])
+@pytest.mark.parametrize("what", ["collection", "index"])
+def test_a_target_that_somebody_drops_while_it_is_written_is_no_success(
+    connection: MongoConnection, db: Database[Document], what: str, there: int
+) -> None:
+    db["out"].insert_many([{"k": -1} for _ in range(there)] or [{"k": 0}])
+    if not there:
+        db["out"].delete_many({})
+    sink = connection.sink(OUT)
+    writer = sink.open(Write(OUT, Mode.UPSERT, OWNER, ("k",)))
+    rows = [{"k": number, "n": 0} for number in range(3_000)]
+    writer.write(batch(*rows))
+    until(lambda: db["out"].estimated_document_count() > 1_000)
+    db.drop_collection("out") if what == "collection" else db["out"].drop_index("k_1")
+    writer.write(batch(*({**row, "n": 1} for row in rows)))
+    with pytest.raises(Retriable, match="dropped or replaced while"):
+        writer.commit(Position({"": 1}, 1))
+    writer.abort()
+    assert sink.position(OWNER) is None
+    db.drop_collection("out")
+    assert apply(connection, rows, changes=Changes(), position=Position({"": 1}, 1)).rows == 3_000

@@ -9,12 +9,12 @@ from pymongo.client_session import ClientSession
 from levada.connectors.base import Changes, Mode, Write
 from levada.connectors.mongodb import times
 from levada.connectors.mongodb.fence import Fence, has_transactions
-from levada.connectors.mongodb.keyindex import KeyIndex, ensure_key_index
+from levada.connectors.mongodb.keyindex import KeyIndex, ensure_key_index, key_index
 from levada.connectors.mongodb.operations import stop_earlier
 from levada.connectors.mongodb.rows import CHUNK_ROWS, WINDOW_TAG, attempt_range, prefix_of
 from levada.connectors.mongodb.strategy import swap_hindrance
 from levada.connectors.mongodb.target import Target
-from levada.errors import ConfigError
+from levada.errors import ConfigError, Retriable
 
 if TYPE_CHECKING:
     from levada.connectors.mongodb.client import MongoConnection
@@ -41,6 +41,7 @@ class Claim:
         if write.mode is Mode.UPSERT:
             collation = self.target.collation
             self.index = ensure_key_index(self.target.database, collection, write.key, collation)
+        self._uuid = self.target.uuid
         self.swaps = write.mode is Mode.REPLACE and swap_hindrance(self.target) is None
         if self.tag is not None:
             self.target.database[collection].create_index(WINDOW_TAG, sparse=True)
@@ -89,6 +90,28 @@ class Claim:
             return 0
         collection = self.target.database[self.target.name]
         return collection.delete_many(condition, session=session).deleted_count
+
+    def refuse_if_replaced(self) -> None:
+        """Look whether the collection still is the one that has been written to, and keeps its key unique.
+
+        Raises:
+            Retriable: somebody has dropped or replaced it, or the index.
+        """
+        target, key = self.target, self.write.key
+        what = None
+        if not self.swaps and target.uuid != self._uuid:
+            what = "the collection"
+        elif self.index.unique:
+            indexes = target.database[target.name].list_indexes()
+            what = (
+                None if key_index(indexes, key, target.collation).unique else f"its index on {', '.join(key)}"
+            )
+        if what:
+            raise Retriable(
+                f"{what} was dropped or replaced while rows were written",
+                where=str(target),
+                hint="the step is tried again from its beginning",
+            )
 
     def make_room(self) -> None:
         """Remove the rows that are replaced, in bounded transactions of their own."""

@@ -50,6 +50,11 @@ class Target:
             return next((dict(description) for description in found), {})
 
     @property
+    def uuid(self) -> Any:
+        """What tells it from another collection of its name, as it is now; None if there is none."""
+        return self._describe().get("info", {}).get("uuid")
+
+    @property
     def plain(self) -> bool:
         """Whether it takes transactions: time series and capped collections do not."""
         return self.description.get("type", "collection") == "collection" and not self.options.get("capped")

@@ -165,6 +165,7 @@ class MongoWriter:
         tally.replaced += self._claim.removed
         if position is not None:
             self._claim.fence.refuse_if_older(position)
+        self._claim.refuse_if_replaced()
         lost = bool(tally.rejected) and not (
             tally.rows or tally.deleted or tally.older
         )  # the step fails then
