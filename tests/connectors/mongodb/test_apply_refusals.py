@@ -268,6 +268,26 @@ def test_without_transactions_a_row_that_moved_is_looked_at_again(
     assert row == expected["version" if changes.version else changes.merge]
 
 
+@pytest.mark.parametrize("operation", ["upsert", "delete"])
+def test_without_transactions_a_row_that_got_another_key_is_left_alone(
+    standalone: MongoConnection, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    db = standalone.database()
+    db["out"].create_index("k", unique=True)
+    db["out"].insert_one({"k": 1, "n": 0})
+    look, meanwhile = Lookup.find, iter([{"k": 2}])
+
+    def find(self: Lookup, keys: Any, session: Any) -> Any:
+        found = look(self, keys, session)
+        for change in meanwhile:
+            db["out"].update_one({"k": 1}, {"$set": change})
+        return found
+
+    monkeypatch.setattr(Lookup, "find", find)
+    apply(standalone, [{"k": 1, "n": 1, "op": operation}])
+    assert stored(db) == [{"k": 1, "n": 1}] * (operation == "upsert") + [{"k": 2, "n": 0}]
+
+
 @pytest.mark.parametrize("there", [0, 1], ids=["empty", "filled"])
 @pytest.mark.parametrize("what", ["collection", "index"])
 def test_a_target_that_somebody_drops_while_it_is_written_is_no_success(

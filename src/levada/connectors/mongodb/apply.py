@@ -76,8 +76,7 @@ class Applier:
         self._blind = empty and unique and fence.transactions  # which take back what came before
         self._grouping = Grouping(keys, Equality(database, keys.collation))
         self._lookup = Lookup(database, collection, keys)
-        guarded = not fence.transactions and (fold.versioned or not fold.whole)
-        self._statements = Statements(database, collection, guarded=guarded, isolated=fence.transactions)
+        self._statements = Statements(database, collection, guarded=not fence.transactions)
         self._by_body = unique and fold.whole and "_id" not in keys.names
         self._written: list[npt.NDArray[np.int64]] = []  # hashes of keys: 8 bytes for each row
         self._new = 0

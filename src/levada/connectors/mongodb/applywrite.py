@@ -52,15 +52,14 @@ class Statements:
 
     Args:
         database, collection: where.
-        guarded: change a stored row only if it still is what it was when it was looked up.
-        isolated: nobody else can have changed a row since it was looked up.
+        guarded: change a stored row only if it still is what it was when it was looked up; else nobody can
+            have changed it.
     """
 
-    def __init__(self, database: Database[Any], collection: str, *, guarded: bool, isolated: bool) -> None:
+    def __init__(self, database: Database[Any], collection: str, *, guarded: bool) -> None:
         self._database = database
         self._collection = collection
         self._guarded = guarded
-        self._by_difference = guarded or isolated
         self._commands: tuple[tuple[str, str, Callable[[list[Statement]], Iterable[bytes]]], ...] = (
             ("delete", "deletes", self._deletes),
             ("update", "updates", self._updates),
@@ -96,20 +95,22 @@ class Statements:
             yield fields.framed(self._condition(statement) + b"\x10limit\0\x01\0\0\0")
 
     def _updates(self, part: list[Statement]) -> Iterator[bytes]:
-        for statement, change in zip(part, self._changes(part), strict=True):
-            yield fields.framed(self._condition(statement) + _change(statement, change))
-
-    def _changes(self, part: list[Statement]) -> Sequence[bytes | None]:
-        if not self._by_difference:
-            return [None] * len(part)
         old = Documents.from_list([statement.old.body for statement in part])
-        return differences(old, Documents.from_list([statement.new for statement in part]))
+        changes = differences(old, Documents.from_list([statement.new for statement in part]))
+        for statement, change in zip(part, changes, strict=True):
+            known = not self._guarded or _fits_condition(statement)
+            yield fields.framed(self._condition(statement) + _change(statement, change if known else None))
 
     def _condition(self, statement: Statement) -> bytes:
         condition = equal(b"_id", statement.old.identity or b"\x0a")
-        if self._guarded and len(statement.old.body) + len(statement.new) < MAX_DOCUMENT:
+        if self._guarded and _fits_condition(statement):
             condition += _is(fields.with_id(statement.old.identity, statement.old.body))
         return fields.nested(fields.DOCUMENT, b"q", fields.framed(condition))
+
+
+def _fits_condition(statement: Statement) -> bool:
+    """Whether a condition can name the whole stored row beside the new one."""
+    return len(statement.old.body) + len(statement.new) < MAX_DOCUMENT
 
 
 def _change(statement: Statement, change: bytes | None) -> bytes:
