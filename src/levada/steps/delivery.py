@@ -47,6 +47,19 @@ class Delivered:
     note: str | None = None
 
 
+class _Kept:
+    """How many of a growing list of rejected records have been kept."""
+
+    def __init__(self, keep: Callable[[Sequence[Rejected]], object]) -> None:
+        self._keep = keep
+        self.count = 0
+
+    def add(self, rejected: Sequence[Rejected]) -> None:
+        """Keep those that came since the last time."""
+        self._keep(rejected[self.count :])
+        self.count = len(rejected)
+
+
 class Delivery:
     """One step's writing into one table.
 
@@ -131,7 +144,7 @@ class Delivery:
         position = start.numbered(start.sequence + 1)
         self._announce(position)
         written = call(position if self._positions else None)
-        return self._confirm(written, position, 0)
+        return self._confirm(written, position, self.quarantine(written.rejected))
 
     def _fill(self, writer: Writer, batches: Iterable[Batch]) -> Iterator[Batch]:
         with ended(batches):
@@ -162,14 +175,19 @@ class Delivery:
         return self.store(writer, reached.numbered(start.sequence + 1), quarantined)
 
     def store(self, writer: Writer, position: Position, quarantined: int = 0) -> Delivered:
-        """Commit what a writer of `sink` was given."""
+        """Commit what a writer of `sink` was given; what it rejects is kept before the position is stored."""
+        kept = _Kept(self.quarantine)
         try:
             self._announce(position)
+            if hasattr(writer, "keep"):
+                writer.keep = kept.add
+            kept.add(getattr(writer, "rejected", ()))
             written = writer.commit(position if self._positions else None)
         except BaseException:
             writer.abort()
             raise
-        return self._confirm(written, position, quarantined)
+        kept.add(written.rejected)
+        return self._confirm(written, position, quarantined + kept.count)
 
     def refuse_nothing(self, rows: int, quarantined: int, reason: str = _UNREAD) -> None:
         """Refuse to replace rows by nothing because none could be read."""
@@ -186,7 +204,6 @@ class Delivery:
             self._positions.announce(self._context.owner, str(self._target.table), position.sequence)
 
     def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
-        quarantined += self.quarantine(written.rejected)
         if written.rejected and not (written.rows or written.deleted or written.older):
             raise self._all_rejected(len(written.rejected), written.rejected[0].reason)
         if self._positions:

@@ -47,6 +47,14 @@ from levada.types.names import Renaming, originals
 Item = Any
 
 
+class _Incomplete(Exception):
+    """Rows were set aside, which is told before a position says that they were read."""
+
+
+def _untold(_rejected: Sequence[Rejected]) -> None:
+    return None
+
+
 class MongoWriter:
     """Implements `levada.connectors.base.Writer`."""
 
@@ -59,6 +67,8 @@ class MongoWriter:
         self._renaming = Renaming(originals)
         self._restoring = Restoring(claim.target.options.get("validator"))
         self.rejected: list[Rejected] = []  # so far
+        #: Told all that was rejected before the position is stored, maybe several times.
+        self.keep: Callable[[Sequence[Rejected]], None] = _untold
         self._held: list[Item] | None = []  # None once rows are streamed
         self._held_bytes = 0
         self._waiting: dict[int | None, list[Item]] = {}
@@ -145,12 +155,15 @@ class MongoWriter:
                 tally = self._applying.store_in(held, session)
             else:
                 tally = self._inserter(claim.target.name).store_in(held, session)
+            if tally.rejected:
+                raise _Incomplete
             tally.replaced += replaced
             return tally
 
+        self.keep(self.rejected)
         try:
             return claim.fence.run(0, work) if claim.fence.transactions else None
-        except (Failed, Refused, TooMuch):
+        except (Failed, Refused, TooMuch, _Incomplete):
             return None
         except OperationFailure as error:
             if self._applying and error.code == INVALID_BSON:
@@ -166,6 +179,7 @@ class MongoWriter:
         if position is not None:
             self._claim.fence.refuse_if_older(position)
         self._claim.refuse_if_replaced()
+        self.keep((*self.rejected, *tally.rejected))
         lost = bool(tally.rejected) and not (
             tally.rows or tally.deleted or tally.older
         )  # the step fails then
