@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
+from bson.decimal128 import Decimal128
 from pymongo import MongoClient
 
+from levada.connectors.mongodb.scan import MongoSource
 from levada.errors import ConfigError, Fatal
 from levada.project import Project
 from levada.steps import adhoc, removal
@@ -224,3 +227,58 @@ def test_what_says_the_fate_of_rows_has_to_be_read(
         project.copy("db.src", f"{target}.dst", mode="upsert", key="_id", columns=("_id",), **options)
     wanted = ("_id", "gone", "does", "v")
     project.copy("db.src", f"{target}.dst", mode="upsert", key="_id", columns=wanted, **options)
+
+
+def test_keys_of_a_target_with_a_collation_are_not_compared(
+    project: Project, source: Any, mongo: MongoClient[Document]
+) -> None:
+    """`A` and `a` are one row there, and two to whoever compares bytes."""
+    db = mongo[source.database.name]
+    db.create_collection("dst", collation={"locale": "en", "strength": 2})
+    db["dst"].insert_many([{"_id": "a"}, {"_id": "c"}])
+    source.insert_many([{"_id": "A"}, {"_id": "b"}])
+    with pytest.raises(ConfigError, match="has a collation"):
+        project.copy("db.src", "db.dst", key="_id", **COMPARE)
+    assert db["dst"].count_documents({"_id": "A"}, collation={"locale": "en", "strength": 2}) == 1
+    db["dst"].drop()
+    db.create_collection("dst", collation={"locale": "en", "strength": 2})
+    db["dst"].insert_many([{"_id": 1}, {"_id": 2}])
+    source.delete_many({})
+    source.insert_one({"_id": 1})
+    assert project.copy("db.src", "db.dst", key="_id", **COMPARE).values["deleted"] == 1
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda n: n,
+        lambda n: ObjectId(f"{n:024x}"),
+        str,
+        lambda n: START + timedelta(days=n),
+        lambda n: n if n % 2 else f"text {n}",
+        lambda n: Decimal128(f"{n}.50"),
+    ],
+    ids=["int", "ObjectId", "text", "date", "mixed", "decimal"],
+)
+def test_what_a_scan_did_not_show_is_looked_for_once_more(
+    project: Project, source: Any, monkeypatch: pytest.MonkeyPatch, target: str, key: Any
+) -> None:
+    """The scan of the source misses rows, as one of a secondary that lags does."""
+    keys = [key(n) for n in range(1, 6)]
+    source.insert_many([{"_id": n, "k": k} for n, k in enumerate(keys)])
+    project.copy("db.src", f"{target}.dst", key="k", mode="upsert")
+    source.delete_one({"k": keys[1]})
+    read = MongoSource.read
+
+    def lagging(self: MongoSource, *arguments: Any) -> Any:
+        if self.query.columns == ("k",) and self.namespace[1] == "src":
+            hidden = MongoSource(self._connection, self._table, replace(self.query, where="_id >= 3"))
+            return read(hidden, *arguments)
+        return read(self, *arguments)
+
+    monkeypatch.setattr(MongoSource, "read", lagging)
+    done = project.copy("db.src", f"{target}.dst", key="k", **COMPARE)
+    assert done.values["deleted"] == 1
+    left = source.count_documents({})
+    assert len(project.read(f"{target}.dst").read_all()) == left

@@ -10,8 +10,9 @@ between is in neither list of rows to remove. What can still happen meanwhile:
 | a row is removed after that | the next comparison removes it |
 | a row is removed, and added again under its key | perhaps removed now; its new cursor brings it back |
 
-A row whose key is changed while a scan runs may be hidden from a scan that is not `consistent`; where that
-happens, the next increment brings it back only if its cursor moved too.
+A scan that is not `consistent` may miss a row that is moved while it runs, and a secondary may lag: where the
+source can be asked for single keys, those that seem to be gone are looked up once more. Elsewhere such a row
+comes back with its next new cursor.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,8 +83,21 @@ class Removal:
             self._read(self._source, Query(self._key, sql=self._sql), source)
             gone = self._compare(target, source)
             if len(gone):
+                gone = self._still(target, source, gone)
+            if len(gone):
                 self._remove(target, gone)
         return Removed(len(gone), target.rows)
+
+    def _still(self, target: Spool, source: Spool, gone: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Those that are gone at a second look, where the source can be asked for single keys."""
+        connection: Any = self._context.tables.connection(self._source.connection)
+        if self._sql is not None or not hasattr(connection, "holds"):
+            return gone
+        parts = []
+        for numbers, keys in _chosen(target, gone):
+            self._context.check_stop()
+            parts.append(numbers[~connection.holds(self._source, _labelled(keys, source))])
+        return np.concatenate(parts)
 
     def _read_target(self, spool: Spool) -> None:
         """The target's keys: none if there is no table, because there was nothing yet to copy."""
@@ -106,6 +121,7 @@ class Removal:
         """The numbers of the target's rows that the source has not."""
         if not source.rows:
             raise self._refused(f"{self._source} has no rows, so all of {self._target} would be removed")
+        self._refuse_collation(target)
         mine, theirs = comparable(target.schema), comparable(source.schema)
         for name in self._key:
             if mine.field(name).type != theirs.field(name).type:
@@ -119,25 +135,55 @@ class Removal:
             raise self._refused(f"{self._source} has none of the {whole:,} keys of {self._target}")
         return gone
 
+    def _refuse_collation(self, target: Spool) -> None:
+        """Refuse to compare texts that the target tells apart in another way than by their bytes."""
+        schema = comparable(target.schema)
+        texts = [name for name in self._key if pa.types.is_string(schema.field(name).type)]
+        sink = self._context.tables.connection(self._target.connection).sink(self._target)
+        if texts and getattr(sink, "collation", None):
+            raise ConfigError(
+                f"{self._target} has a collation, by which keys such as {texts[0]!r} can't be compared here",
+                hint="leave out `deletes: compare`; `delete_where` removes rows by a condition",
+            )
+
     def _remove(self, target: Spool, gone: npt.NDArray[np.int64]) -> None:
         changes = Changes(operation=OPERATION)
         delivery = Delivery(self._context, Target(self._target, Mode.UPSERT, self._key, changes=changes))
-        delivery.deliver(_deletes(target, gone), delivery.start())
+        delivery.deliver((_deletes(keys) for _, keys in _chosen(target, gone)), delivery.start())
 
     def _refused(self, what: str) -> Fatal:
         return Fatal(what, hint="if it is right, copy once with mode replace; nothing was removed")
 
 
-def _deletes(target: Spool, gone: npt.NDArray[np.int64]) -> Iterator[Batch]:
-    assert target.schema is not None
+def _chosen(
+    spool: Spool, numbers: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+    """The rows of these numbers, batch by batch."""
+    assert spool.schema is not None
     begin = 0
-    for keys in target.batches(target.schema):
-        end = begin + len(keys)
-        chosen = gone[(gone >= begin) & (gone < end)] - begin
-        begin = end
+    for rows in spool.batches(spool.schema):
+        end = begin + len(rows)
+        chosen = numbers[(numbers >= begin) & (numbers < end)]
         if len(chosen):
-            operation = pa.array(["delete"] * len(chosen), pa.string())
-            yield Batch(keys.take(pa.array(chosen)).append_column(OPERATION, operation))
+            yield chosen, rows.take(pa.array(chosen - begin))
+        begin = end
+
+
+def _deletes(keys: pa.RecordBatch) -> Batch:
+    return Batch(keys.append_column(OPERATION, pa.array(["delete"] * len(keys), pa.string())))
+
+
+def _labelled(keys: pa.RecordBatch, source: Spool) -> pa.RecordBatch:
+    """Keys of the target in the types of the source; numbers keep their width."""
+    assert source.schema is not None
+    fields, columns = [], []
+    for name in keys.schema.names:
+        field, column = source.schema.field(name), keys.column(name)
+        if not pa.types.is_integer(field.type) and not pa.types.is_decimal(field.type):
+            column = column.cast(field.type, safe=False)
+        fields.append(field.with_type(column.type))
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _kind(spool: Spool, name: str) -> str:

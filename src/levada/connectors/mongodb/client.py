@@ -7,7 +7,7 @@ import threading
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -21,6 +21,11 @@ from levada.connectors.mongodb.pace import Pace
 from levada.connectors.mongodb.settings import EMBEDDED, MongoSettings, masked
 from levada.errors import ConfigError
 from levada.windows import Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 Document = dict[str, Any]
 
@@ -163,6 +168,17 @@ class MongoConnection:
 
         database, collection = self.namespace(table)
         return delete_before(Target(self.client, database, collection), column, cutoff, fence)
+
+    def holds(self, table: Table, keys: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        """Which of these keys a collection has at this moment, as its primary knows.
+
+        Args:
+            keys: one column for each field of the key, labelled as the collection's values are.
+        """
+        from levada.connectors.mongodb.presence import held
+
+        with translated(str(table)):
+            return held(self.client, *self.namespace(table), keys)
 
     def exists(self, table: Table) -> bool:
         """Whether there is a collection, or a view, of that name."""

@@ -15,7 +15,7 @@ found and removed; rows with an `_id` of their own that are there already, byte 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from levada.connectors.base import Query, Table, Write, WritePlan, Writer, Written
 from levada.connectors.mongodb import strategy
@@ -23,6 +23,7 @@ from levada.connectors.mongodb.claim import Claim, check
 from levada.connectors.mongodb.faults import translated
 from levada.connectors.mongodb.fence import stored_position
 from levada.connectors.mongodb.scan import MongoSource
+from levada.connectors.mongodb.target import Target
 from levada.connectors.mongodb.writer import MongoWriter
 from levada.positions import Position
 from levada.windows import Window
@@ -52,6 +53,13 @@ class MongoSink:
             Fenced: a newer epoch has the fence.
         """
         return MongoWriter(self.claim(write))
+
+    @property
+    def collation(self) -> dict[str, Any] | None:
+        """By which the collection tells texts apart; None where it goes by their bytes."""
+        database, collection = self._connection.namespace(self._table)
+        with translated(str(self._table)):
+            return Target(self._connection.client, database, collection).collation
 
     def plan(self, write: Write) -> WritePlan:
         """What a write would do; nothing is changed.
