@@ -11,7 +11,7 @@ from levada.batches import Rejected
 from levada.connectors.mysql.server import Server
 from levada.connectors.mysql.settings import MysqlSettings
 from levada.connectors.mysql.values import values
-from levada.errors import ConfigError, Fatal
+from levada.errors import ConfigError, Fatal, LevadaError
 from levada.types.layout import row_text
 from levada.types.mysql import Declared, Held, held
 
@@ -82,11 +82,14 @@ def of_query(server: Server, sql: str, where: str) -> list[Column]:
     Raises:
         ConfigError: it is no query, or there is no right to make temporary tables.
     """
+    # a function of it that writes is refused here, before the session that may make a table
+    server.rows(f"SELECT 1 AS one FROM ({sql}\n) AS q LIMIT 0", where=where)  # noqa: S608
+    write = "SET SESSION TRANSACTION READ WRITE"
     shape = f"CREATE TEMPORARY TABLE {_QUERY} AS SELECT * FROM ({sql}\n) AS q LIMIT 0"  # noqa: S608
     try:
-        found = server.rows(f"SHOW FULL COLUMNS FROM {_QUERY}", setup=[shape], where=where)
-    except Fatal:
-        server.rows("SELECT 1 AS one", setup=[shape], where=where)  # fails with the reason
+        found = server.rows(f"SHOW FULL COLUMNS FROM {_QUERY}", setup=[write, shape], where=where)
+    except LevadaError:
+        server.rows("SELECT 1 AS one", setup=[write, shape], where=where)  # fails with the reason
         raise
     return [replace(column, key=False) for column in _columns(server, found)]
 

@@ -85,9 +85,10 @@ class MysqlConnection:
     def diagnose(self) -> list[Finding]:
         """Reachability, version, TLS, tables and the grant that reading needs; never raises."""
         try:
-            facts = self._server.rows(_FACTS)[0]
-            cipher = self._server.rows("SHOW STATUS LIKE 'Ssl_cipher'")[0]["Value"]
-            names = self.tables()
+            with self._server.asking():
+                facts = self._server.rows(_FACTS)[0]
+                cipher = self._server.rows("SHOW STATUS LIKE 'Ssl_cipher'")[0]["Value"]
+                names = self.tables()
         except LevadaError as error:
             return [Finding(False, f"{self.name}: {error.what}", error.hint)]
         listed = f"{len(names)} tables: {', '.join(names)}" if names else "no tables that this user can see"

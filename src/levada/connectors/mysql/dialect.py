@@ -11,11 +11,16 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 
+from levada.connectors.patterns import plain_backslashes
+
 Unreadable = (sqlglot.errors.SqlglotError, ValueError)
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
 _MOMENTS = (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.DATETIME)
 
+
+#: Functions of DuckDB that sqlglot does not know as such.
+_NOW = ("now", "get_current_timestamp", "transaction_timestamp")
 
 #: Column, in lower case -> how it writes an instant.
 Clocks = Mapping[str, Callable[[datetime], str]]
@@ -34,21 +39,45 @@ def translate(condition: str, clocks: Clocks) -> str:
     Raises:
         Unreadable: it is no SQL condition, or MySQL has no words for it.
     """
-    tree = sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition)
-    for text in list(tree.find_all(exp.Literal)):
-        _set_clock(text, clocks)
+    tree = plain_backslashes(sqlglot.parse_one(condition, dialect="duckdb", into=exp.Condition))
+    for moment in list(tree.find_all(exp.Literal, exp.CurrentTimestamp, exp.Anonymous)):
+        _set_clock(moment, clocks)
     sql: str = tree.sql(Shared, identify=True, comments=False, unsupported_level=sqlglot.ErrorLevel.RAISE)
     return sql
 
 
-def _set_clock(text: Any, clocks: Clocks) -> None:
-    if not (text.is_string and _INSTANT.fullmatch(text.this)):
+def _set_clock(moment: Any, clocks: Clocks) -> None:
+    """Write an instant as the column does that it is compared with."""
+    instant, compared = _instant(moment), moment.find_ancestor(*_COMPARISONS)
+    if instant is None or compared is None:
         return
-    compared = text.parent.find_all(exp.Column) if isinstance(text.parent, _COMPARISONS) else ()
-    for column in compared:
+    for column in compared.find_all(exp.Column):
         if (clock := clocks.get(column.name.lower())) is not None:
-            text.replace(exp.Literal.string(clock(datetime.fromisoformat(text.this))))
+            text = exp.Literal.string(clock(instant))
+            whole = isinstance(moment, exp.Literal) and isinstance(moment.parent, _COMPARISONS)
+            moment.replace(text if whole or _typed(moment) else exp.cast(text, "timestamp"))
             return
+
+
+def _instant(moment: Any) -> datetime | None:
+    """The instant that is meant; None where it is no instant, but what a clock shows."""
+    now = isinstance(moment, exp.Anonymous) and moment.name.lower() in _NOW
+    if now or isinstance(moment, exp.CurrentTimestamp):
+        return datetime.now(UTC)
+    if not moment.is_string:
+        return None
+    if _INSTANT.fullmatch(moment.this):
+        return datetime.fromisoformat(moment.this)
+    if not _typed(moment) or moment.parent.to.this != exp.DType.TIMESTAMPTZ:
+        return None
+    found = datetime.fromisoformat(moment.this.strip())
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _typed(moment: Any) -> bool:
+    """Whether it is the text of `TIMESTAMP '...'`."""
+    cast = moment.parent
+    return isinstance(cast, exp.Cast | exp.TryCast) and cast.this is moment and cast.to.this in _MOMENTS
 
 
 def _matches(generator: Any, node: exp.Expression) -> str:

@@ -25,6 +25,7 @@ _MEANINGS: Mapping[int, tuple[type[LevadaError], str]] = {
     1146: (ConfigError, "`levada doctor` lists the tables"),
     **dict.fromkeys((1054, 1064, 1305, 1630, 1052), (ConfigError, "check the names and the condition")),
     **dict.fromkeys((1060, 1166), (ConfigError, "give every column of the query a name of its own")),
+    1792: (ConfigError, "a source only reads: leave out what writes"),
     1356: (ConfigError, "the view names what is no longer there: mend it"),
     **dict.fromkeys(
         (1290, 1836), (ConfigError, "the server takes no temporary tables: read a table or a view")
@@ -41,6 +42,7 @@ _MEANINGS: Mapping[int, tuple[type[LevadaError], str]] = {
 _SAYINGS: tuple[tuple[str, type[LevadaError], str], ...] = (
     ("Tls", ConfigError, "check `tls` and `tls_ca_file`"),
     ("secure connection", ConfigError, "the server has no TLS: check `tls`"),
+    ("Only support single query", Retriable, "the connection broke: it is tried again"),
     ("max_allowed_packet", Fatal, "raise the server's max_allowed_packet"),
     ("Unknown authentication", ConfigError, "the driver does not know the user's way to log in"),
     ("not implemented", Fatal, "leave that column out with `columns`"),

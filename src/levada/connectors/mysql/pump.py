@@ -5,15 +5,23 @@ Python's lock while it waits for rows, keeps whatever its caller has not fetched
 when nobody listens, and panics when a connection breaks. Here a result is fetched at once; what the other
 side has no time for waits in memory while it is little, then in files.
 
-It reads one JSON document (`url`, `setup`, `groups`, `batch_rows`, `folder`), and writes an Arrow stream.
-The statements of a group run at once, the groups one after the other, each when the one before is nearly
+It reads one line of JSON (`url`, `setup`, `groups`, `batch_rows`, `folder`), and writes an Arrow stream. The
+statements of a group run at once, the groups one after the other, each when the one before is nearly
 fetched. An error ends it with status 1 and a last line on standard error.
+
+Where that line is `{"questions": true}`, each of the next ones is a question (`url`, `sql`, `setup`), which a
+line of JSON answers: `rows` or `error`.
+
+It ends when the other side of standard input is closed, also in the middle of a statement.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
+import signal
 import sys
 import tempfile
 import threading
@@ -155,10 +163,62 @@ def pump(job: dict[str, Any], sink: int) -> None:
         outlet.finish()
 
 
-def main() -> None:
-    job = json.load(sys.stdin)
+def end_with_parent() -> None:
+    """Let a signal end this process when nobody is left to write to it: the driver holds Python's lock."""
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    source = sys.stdin.fileno()
+    fcntl.fcntl(source, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(source, fcntl.F_SETFL, fcntl.fcntl(source, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([source], [], [], 0)[0]:  # it was closed before
+        os._exit(1)
+
+
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a small result, or what the driver says against it."""
+    import connectorx
+
+    url, sql = question["url"], question["sql"]
     try:
-        pump(job, sys.stdout.fileno())
+        if sql is None:  # logs in at once; other calls try for half a minute, whatever they fail for
+            connectorx.partition_sql(url, "SELECT 1 AS one", "one", 1)
+            return {"rows": []}
+        found = connectorx.read_sql(
+            url, sql, return_type="arrow", pre_execution_query=question["setup"]
+        ).to_pylist()
+    except BaseException as error:  # noqa: BLE001 - a panic of the driver is one
+        return {"error": str(error)}
+    return {"rows": [{name: _as_text(value) for name, value in row.items()} for row in found]}
+
+
+def _as_text(value: Any) -> Any:
+    """MySQL 8 shows types as long texts, which a driver may take for bytes."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def answers(questions: Any) -> None:
+    """Answer questions as they come, until there are no more."""
+    import connectorx  # noqa: F401 - before it says that it is there
+
+    sys.stdout.write("{}\n")
+    sys.stdout.flush()
+    source = questions.fileno()
+    for line in questions:
+        flags = fcntl.fcntl(source, fcntl.F_GETFL)
+        end_with_parent()
+        found = json.dumps(answer(json.loads(line)))
+        fcntl.fcntl(source, fcntl.F_SETFL, flags)  # the next question is no end
+        sys.stdout.write(found + "\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.readline())
+    try:
+        if job.get("questions"):
+            answers(sys.stdin)
+        else:
+            end_with_parent()
+            pump(job, sys.stdout.fileno())
     except BaseException as error:  # noqa: BLE001 - a panic of the driver is one
         sys.stderr.write(f"\n{MARK}{json.dumps(str(error))}\n")
         sys.stderr.flush()

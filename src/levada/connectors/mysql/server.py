@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from levada.connectors.mysql.faults import translate
+from levada.connectors.mysql.questions import Late, Questions, Refused, questions
 from levada.connectors.mysql.settings import MysqlSettings
-from levada.errors import ConfigError, Retriable
+from levada.errors import Retriable
 
-#: What every session begins with: instants in UTC, literals as `conditions` writes them, and an hour for a
-#: reader that is slower than the server.
+#: What every session begins with: no right to write, instants in UTC, literals as `conditions` writes them,
+#: and an hour for a reader that is slower than the server.
 SESSION = (
+    "SET SESSION TRANSACTION READ ONLY",
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION sql_mode = ''",
     "SET SESSION net_write_timeout = 3600",
@@ -38,6 +41,8 @@ class Server:
         self._root = root
         self._secret = settings.password.get_secret_value()
         self._url: str | None = None
+        self._lock = threading.RLock()
+        self._questions: Questions | None = None
 
     @property
     def url(self) -> str:
@@ -50,11 +55,12 @@ class Server:
             Retriable: nobody answers.
             ConfigError: the server does not let us in.
         """
-        if self._url is None:
-            url = self.settings.url(self._root, encrypted=_can_encrypt(self._greeting()))
-            self._guarded(lambda: _driver().partition_sql(url, "SELECT 1 AS one", "one", 1))
-            self._url = url
-        return self._url
+        with self.asking():
+            if self._url is None:
+                url = self.settings.url(self._root, encrypted=_can_encrypt(self._greeting()))
+                self._asked(url, None, (), self.settings.connect_timeout, self.settings.place)
+                self._url = url
+            return self._url
 
     def rows(self, sql: str, setup: Sequence[str] = (), where: str | None = None) -> list[dict[str, Any]]:
         """The rows of a small result.
@@ -67,22 +73,46 @@ class Server:
         Raises:
             ConfigError, Retriable, Fatal: by what the server says.
         """
-        url, before = self.url, [*SESSION, *setup]
-        ask = lambda: _driver().read_sql(  # noqa: E731
-            url, sql, return_type="arrow", pre_execution_query=before
-        )
-        found = self._guarded(ask, where).to_pylist()
-        return [{name: _as_text(value) for name, value in row.items()} for row in found]
+        with self.asking():
+            place, limit = where or self.settings.place, self.settings.read_timeout
+            return self._asked(self.url, sql, [*SESSION, *setup], limit, place)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """One process for all questions of a block; others of this connection wait meanwhile."""
+        with self._lock:
+            if self._questions is not None:
+                yield
+                return
+            with questions() as asked:
+                self._questions = asked
+                try:
+                    yield
+                finally:
+                    self._questions = None
 
     def error(self, text: str, where: str | None = None) -> Exception:
         """What the driver says, as an error of Levada's."""
         return translate(text, where or self.settings.place, self._secret)
 
-    def _guarded(self, ask: Any, where: str | None = None) -> Any:
+    def _asked(
+        self, url: str, sql: str | None, setup: Sequence[str], limit: float | None, where: str
+    ) -> list[dict[str, Any]]:
+        assert self._questions
         try:
-            return ask()
-        except RuntimeError as error:
+            return self._questions.ask(url, sql, setup, limit)
+        except Refused as error:
             raise self.error(str(error), where) from None  # its text may hold the URL
+        except Late:
+            what = "does not answer" if sql is None else "has not answered"
+            raise Retriable(
+                f"the server {what} in {limit:g} seconds",
+                where=where,
+                hint="check that it runs and is not held up; raise "
+                + ("`connect_timeout`" if sql is None else "`read_timeout`"),
+            ) from None
+        except Retriable as error:
+            raise error.located(where) from None
 
     def _greeting(self) -> bytes:
         """The server's first bytes: the driver would wait for them without a limit."""
@@ -104,32 +134,7 @@ class Server:
         )
 
 
-def _as_text(value: Any) -> Any:
-    """MySQL 8 shows types as long texts, which a driver may take for bytes."""
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def _can_encrypt(greeting: bytes) -> bool:
     """Whether the server's capabilities have TLS: they stand 13 bytes behind its version."""
     _, _, rest = greeting[_HEADER + 1 :].partition(b"\0")
     return bool(int.from_bytes(rest[13:15], "little") & _TLS)
-
-
-def _driver() -> Any:
-    """The driver's module, told to keep its log to itself.
-
-    Raises:
-        ConfigError: it isn't installed.
-    """
-    before = os.environ.get("RUST_LOG")
-    os.environ["RUST_LOG"] = "off"
-    try:
-        import connectorx
-    except ImportError as error:
-        raise ConfigError("mysql needs connectorx", hint="pip install 'levada[mysql]'") from error
-    finally:
-        if before is None:
-            del os.environ["RUST_LOG"]
-        else:
-            os.environ["RUST_LOG"] = before
-    return connectorx

@@ -12,6 +12,7 @@ from levada.batches import Batch
 from levada.connectors.base import Estimate, Query, Table
 from levada.connectors.mysql.columns import Column, Rows, chosen, of_query, of_table, quoted
 from levada.connectors.mysql.conditions import beyond, ranges, text, translated, within
+from levada.connectors.mysql.queries import one_query
 from levada.connectors.mysql.server import Server
 from levada.connectors.mysql.stream import stream
 from levada.connectors.reading import Watermark, refuse_mongodb
@@ -59,7 +60,7 @@ class MysqlSource:
         self._query = query
         self._folder = folder
         self._where = str(table)
-        self._sql = query.sql and query.sql.strip().rstrip(";")
+        self._sql = None if query.sql is None else one_query(query.sql, self._where)
 
     def read(self, window: Window | None, after: Position | None) -> Iterator[Batch]:
         """Batches of the window, newer than `after`; the last one carries the highest watermark.
@@ -69,7 +70,9 @@ class MysqlSource:
             Retriable: the server went away.
         """
         refuse_mongodb(self._query, self._where)
-        shape = self._shape(window is not None or after is not None)
+        with self._server.asking():
+            shape = self._shape(window is not None or after is not None)
+            groups = self._groups(shape, self._condition(shape, window, after))
         rows = Rows(
             shape.columns,
             shape.wanted,
@@ -78,7 +81,6 @@ class MysqlSource:
             self._where,
         )
         mark = Watermark(shape.time.name if shape.time else None)
-        groups = self._groups(shape, self._condition(shape, window, after))
         held: Batch | None = None
         for raw in stream(self._server, groups, self._query.batch_rows, self._where, self._folder):
             if held is not None:

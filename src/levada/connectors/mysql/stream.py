@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
 
 from levada.connectors.mysql import pump
+from levada.connectors.mysql.questions import child, tell
 from levada.connectors.mysql.server import SESSION, Server
 from levada.errors import Fatal, Retriable
 
@@ -41,7 +40,7 @@ def stream(
     url = server.url
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    with _child() as (child, errors):
+    with tempfile.TemporaryFile() as errors, child(errors) as process:
         job = {
             "url": url,
             "setup": SESSION,
@@ -49,9 +48,9 @@ def stream(
             "batch_rows": batch_rows,
             "folder": str(folder) if folder else None,
         }
-        reads = Reads(child, server.settings.read_timeout, where)
+        reads = Reads(process, server.settings.read_timeout, where)
         yield from reads.batches(json.dumps(job).encode())
-        if child.wait():
+        if process.wait():
             raise _error(server, errors, where)
 
 
@@ -76,11 +75,8 @@ class Reads:
         Raises:
             Retriable: a batch took too long.
         """
-        assert self._child.stdin
         assert self._child.stdout
-        for hand_over in (partial(self._child.stdin.write, job), self._child.stdin.close):
-            with suppress(BrokenPipeError):  # it has died, and its status says why
-                hand_over()
+        tell(self._child, job)
         try:
             with self._in_time():
                 rows = pa.ipc.open_stream(self._child.stdout)
@@ -117,25 +113,6 @@ class Reads:
     def _give_up(self) -> None:
         self._late = True
         self._child.kill()
-
-
-@contextmanager
-def _child() -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """The process, and what it says of errors; it ends with the block, and with it its sessions."""
-    environment = {**os.environ, "RUST_LOG": "off", "RUST_BACKTRACE": "0"}
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-P", pump.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-        )
-        with child:
-            try:
-                yield child, errors
-            finally:
-                child.kill()
 
 
 def _error(server: Server, errors: IO[bytes], where: str) -> Exception:
