@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from bson import json_util
 
+from levada.connectors.patterns import plain_backslashes
 from levada.connectors.postgres.catalog import Column
 from levada.connectors.postgres.settings import PostgresSettings
 from levada.connectors.reading import bad_condition
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 _DUCKDB, _POSTGRES = "duckdb", "postgres"
 
 
-def translated(condition: str, columns: Sequence[Column], logical: pa.Schema, where: str) -> str:
+def translated(
+    condition: str, columns: Sequence[Column], logical: pa.Schema, settings: PostgresSettings, where: str
+) -> str:
     """A condition in PostgreSQL's dialect.
 
     Args:
         condition: in DuckDB's dialect; names are matched without case, where that leaves one.
         columns: of the table.
         logical: their types; members of documents are written `document.member`.
+        settings: what zone times without one are in.
         where: what is read, for errors.
 
     Raises:
@@ -40,12 +44,33 @@ def translated(condition: str, columns: Sequence[Column], logical: pa.Schema, wh
     from sqlglot import exp
 
     try:
-        tree = sqlglot.parse_one(condition, dialect=_DUCKDB, into=exp.Condition)
+        tree = plain_backslashes(sqlglot.parse_one(condition, dialect=_DUCKDB, into=exp.Condition))
+        if tree.find(exp.SimilarTo):
+            raise sqlglot.errors.ParseError("SIMILAR TO takes other patterns there; use regexp_matches")
         names = [column.name for column in columns]
+        zoned = {column.name for column in columns if _in_zone(column, logical, settings)}
         changed = tree.transform(lambda node: _named(node, names, logical))
+        changed = changed.transform(lambda node: _as_instant(node, zoned, settings.timezone))
         return str(changed.sql(dialect=_POSTGRES, comments=False))
     except sqlglot.errors.SqlglotError as error:
         raise bad_condition(condition, str(error), where) from error
+
+
+def _in_zone(column: Column, logical: pa.Schema, settings: PostgresSettings) -> bool:
+    """Whether a column without a zone is read as instants of the zone in the settings."""
+    if column.type != "timestamp" or not settings.timezone or column.name not in logical.names:
+        return False
+    arrow = logical.field(column.name).type
+    return bool(pa.types.is_timestamp(arrow) and arrow.tz)
+
+
+def _as_instant(node: exp.Expression, zoned: set[str], zone: str | None) -> exp.Expression:
+    """A column of local times as what is read of it."""
+    from sqlglot import exp
+
+    if not isinstance(node, exp.Column) or node.name not in zoned or isinstance(node.parent, exp.AtTimeZone):
+        return node
+    return exp.paren(exp.AtTimeZone(this=node.copy(), zone=exp.Literal.string(zone)))
 
 
 def _named(node: exp.Expression, names: list[str], logical: pa.Schema) -> exp.Expression:
@@ -105,7 +130,7 @@ def within(column: Column, arrow: pa.DataType, window: Window, settings: Postgre
 def moment(column: Column, arrow: pa.DataType, settings: PostgresSettings) -> str:
     """The expression of a time column's value."""
     name = quoted(column.name)
-    if column.type == "timestamp" and settings.timezone and pa.types.is_timestamp(arrow) and arrow.tz:
+    if _in_zone(column, pa.schema([(column.name, arrow)]), settings):
         return f"({name} AT TIME ZONE {literal(settings.timezone)})"
     return name
 

@@ -178,7 +178,7 @@ class PostgresSource:
         (columns, logical), (table, time) = known, timed
         parts = []
         if self._query.where:
-            parts.append(translated(self._query.where, columns, logical, str(table)))
+            parts.append(translated(self._query.where, columns, logical, self._settings, str(table)))
         if window:
             name = time_column(table, logical)
             arrow = logical.field(name).type
