@@ -422,7 +422,7 @@ def test_two_copies_of_one_job_do_not_run_at_once(make: Make, source: Any) -> No
         ({"since": "at", "mode": "append", "overlap": "1h"}, "only mode upsert stores once"),
         ({"since": "at", "mode": "append", "nulls": "every_run"}, "only mode upsert stores once"),
         ({"since": "at", "mode": "replace"}, "would remove the rest"),
-        ({"since": "at", "step": "0s"}, "longer than nothing"),
+        ({"since": "at", "step": "0s"}, "at least 1, or a second"),
         ({"since": "at", "step": 5}, "is a length of numbers"),
         ({"mode": "append", "version": "v"}, "needs mode upsert"),
         ({"mode": "upsert", "on_null": "keep"}, "nothing is kept of a replaced row"),

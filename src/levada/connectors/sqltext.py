@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 from bson import json_util
+from bson.decimal128 import Decimal128
 
 from levada.errors import ConfigError
 from levada.positions import Position
@@ -27,6 +28,8 @@ def literal(value: Any) -> str:
         return repr(value)
     if isinstance(value, datetime):
         value = iso(value)
+    if isinstance(value, Decimal128):
+        value = f"{value.to_decimal():f}"  # not everybody reads an exponent
     return "'" + str(value).replace("'", "''") + "'"
 
 

@@ -24,7 +24,7 @@ class Watermarks:
         with translated(f"watermark of {job}"):
             found = self._store.readable("watermarks").find_one({"job_name": job})
         check_format(found, f"watermark of {job}")
-        value = found["last_processed"] if found else None
+        value = found.get("last_processed") if found else None
         return value.to_decimal() if isinstance(value, Decimal128) else value
 
     def set(self, job: str, reached: datetime | int | float | Decimal) -> None:

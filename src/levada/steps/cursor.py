@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
+from math import floor
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ _TYPES = (
     *("minKey", "maxKey"),
 )
 _NUMBERS = ("double", "int", "long", "decimal")
+_ENDLESS = (float("inf"), float("-inf"))
 
 
 def stored(value: Value) -> Any:
@@ -163,6 +165,13 @@ class Cursor:
         daily = kind is not None and pa.types.is_date(kind)
         return moment.replace(hour=0, minute=0, second=0) if daily else moment
 
+    def below(self, value: Value | None) -> Value | None:
+        """The highest number that the column can hold, not above this one: integers are compared as such."""
+        if not isinstance(value, (float, Decimal)) or self.mongodb or self.metered:
+            return value
+        kind = self._type
+        return floor(value) if kind is not None and pa.types.is_integer(kind) else value
+
     def _refused(self, found: str) -> ConfigError:
         return ConfigError(
             f"{self.name!r} can't say what is new: it holds {found}",
@@ -177,7 +186,7 @@ class Cursor:
         return ".".join(map(quoted, parts))
 
     def without(self, kind: Literal["time", "number"]) -> Query:
-        """The rows of the copy that have no cursor: null, missing, or (MongoDB) of another type."""
+        """The rows of the copy without a cursor: null, missing, or (MongoDB) of another type or endless."""
         if not self.mongodb:
             return self.narrowed(f"{self.sql} IS NULL")
         mine = (self._time_type,) if kind == "time" else _NUMBERS
@@ -186,7 +195,7 @@ class Cursor:
         found: dict[str, Any] = {"$or": [*nothing, {self.name: {"$type": others}}]}
         found = {"$and": [found, {self.name: {"$not": {"$type": list(mine)}}}]}
         if kind == "number":
-            found = {"$or": [found, {self.name: float("nan")}]}
+            found = {"$or": [found, {self.name: {"$in": [float("nan"), *_ENDLESS]}}]}
         return self.filtered(found)
 
     def filtered(self, condition: Mapping[str, Any]) -> Query:
@@ -204,20 +213,22 @@ class Cursor:
 
         A position is what stored tables skip files by; MongoDB would sort for it.
         """
-        after = None if self.mongodb or low is None else Position({"": stored(low)})
-        parts = [f"{self.sql} > {_sql(low)}"] if low is not None and after is None else []
-        parts += [f"{self.sql} <= {_sql(high)}"] if high is not None else []
-        if parts or after is not None:
-            return (self.narrowed(" AND ".join(parts)) if parts else self.query), after
         if self.mongodb:
-            return self.filtered({self.name: {"$gte": float("-inf")}}), None
-        return self.narrowed(f"{self.sql} IS NOT NULL"), None
+            least = {"$gt": -_ENDLESS[0] if low is None else _bson(low)}
+            most = {"$lt": _ENDLESS[0]} if high is None else {"$lte": _bson(high)}
+            return self.filtered({self.name: {**least, **most}}), None
+        after = None if low is None else Position({"": stored(low)})
+        if high is not None:
+            return self.narrowed(f"{self.sql} <= {_sql(high)}"), after
+        return (self.query if after else self.narrowed(f"{self.sql} IS NOT NULL")), after
 
     def older(self, start: Value) -> Query:
         """The rows before the first window."""
-        edge = f"TIMESTAMP '{start:%Y-%m-%d %H:%M:%S}'" if isinstance(start, datetime) else _sql(start)
-        sign = "<" if isinstance(start, datetime) else "<="
-        return self.narrowed(f"{self.sql} {sign} {edge}")
+        if isinstance(start, datetime):
+            return self.narrowed(f"{self.sql} < TIMESTAMP '{start.replace(tzinfo=None).isoformat(' ')}'")
+        if self.mongodb:
+            return self.filtered({self.name: {"$gt": -_ENDLESS[0], "$lte": _bson(start)}})
+        return self.narrowed(f"{self.sql} <= {_sql(start)}")
 
     def values(self, query: Query, window: Any, after: Position | None) -> Iterator[pa.Array]:
         """The cursors of rows: timestamps, dates, numbers, or ids of MongoDB as text."""
@@ -278,4 +289,12 @@ def tops(values: pa.Array, step: int | None) -> dict[Any, Any]:
 
 
 def _sql(value: Value) -> str:
-    return str(value) if isinstance(value, Decimal) else literal(value)
+    """Without an exponent, which would make a double of it."""
+    return f"{value:f}" if isinstance(value, Decimal) else literal(value)
+
+
+def _bson(value: Value) -> Any:
+    """A number as a filter of MongoDB has it."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        return Decimal128(Decimal(value))
+    return value

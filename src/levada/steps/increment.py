@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -31,6 +32,10 @@ from levada.state import DEFAULT_START, Watermarks
 from levada.steps.base import StepContext, StepSettings
 from levada.steps.cursor import Cursor, Value, restored, seconds, stored, tops
 from levada.windows import Window
+
+_SECOND = timedelta(seconds=1)
+_SKEW = timedelta(hours=1)  # between the clocks of two machines, at most
+_MOST_STEPS = 100_000
 
 Nulls = Literal["every_run", "first_run", "skip", "error"]
 Kind = Literal["time", "number"]
@@ -98,8 +103,8 @@ class IncrementSettings(StepSettings):
             if wrong:
                 raise ValueError(f"`{wrong[0]}` belongs to an increment: it needs `since`")
             return self
-        if self.step is not None and not self.step:
-            raise ValueError("`step` must be longer than nothing")
+        if self.step is not None and (self.step < 1 if isinstance(self.step, int) else self.step < _SECOND):
+            raise ValueError("`step` must be at least 1, or a second")
         if self.mode is not Mode.UPSERT and self.overlap:
             raise ValueError("`overlap` reads rows again, which only mode upsert stores once")
         if self.mode is not Mode.UPSERT and self.nulls == "every_run":
@@ -238,7 +243,8 @@ class Increment:
         last, pieces = None, []
         if kind is not None:
             self._check(kind)
-            last = self._last(known, kind)
+            last = self._cursor.below(self._last(known, kind))
+            self._refuse_future(known)
             stop = restored(interrupted.parts.get("")) if interrupted else None
             begin: Any = last if first else self._back(last)
             pieces = (
@@ -271,10 +277,25 @@ class Increment:
         return bare, [replace(pieces[0], also=query), *pieces[1:]]
 
     def known(self, start: Position) -> Value | None:
-        """The watermark; later runs count the position alone: the watermark may have been lost."""
-        if not start.sequence and self._context.store:
-            return Watermarks(self._context.store).get(self.job)
-        return restored(start.parts.get(""))
+        """The watermark; later runs count the position alone: the watermark may have been lost.
+
+        Raises:
+            ConfigError: somebody has stored what can't be one.
+        """
+        if start.sequence or not self._context.store:
+            return restored(start.parts.get(""))
+        found = Watermarks(self._context.store).get(self.job)
+        if found is not None and (
+            isinstance(found, bool)
+            or not isinstance(found, (datetime, int, float, Decimal))
+            or (isinstance(found, (float, Decimal)) and not isfinite(found))
+        ):
+            raise ConfigError(
+                f"the watermark of {self.job!r} is {found!r}, which is neither a time nor a number",
+                where=str(self._cursor.table),
+                hint="set `last_processed` in the collection `watermarks` to one, or remove the document",
+            )
+        return found
 
     def keep(self, reached: Value) -> None:
         """Remember a watermark beside the position, for people and other programs."""
@@ -302,6 +323,17 @@ class Increment:
             where=str(self._cursor.table),
             hint=hint,
         )
+
+    def _refuse_future(self, known: Value | None) -> None:
+        """Refuse to wait for a time that only a wrong clock can have stored."""
+        now = self._context.now
+        if isinstance(known, datetime) and known > now + _SKEW:
+            raise Fatal(
+                f"the watermark {known:%F %T} of {self.job!r} lies in the future: it is {now:%F %T} UTC here",
+                where=str(self._cursor.table),
+                hint="set this machine's clock; if it was wrong when the watermark was stored, begin another "
+                "`job` with `start:` at a time before that",
+            )
 
     def _check(self, kind: Kind) -> None:
         settings, timed = self._settings, kind == "time"
@@ -343,13 +375,21 @@ class Increment:
         if not isinstance(step, timedelta) or now - last <= step:
             return [now]
         if self._cursor.metered:
-            return cuts(last, now, step, set(range(-(-(now - last) // step))))
+            count = -(-(now - last) // step)
+            if count > _MOST_STEPS:
+                raise ConfigError(
+                    f"{count:,} steps are due, of which each asks the API",
+                    where=str(self._cursor.table),
+                    hint="say a longer `step`, or a later `start`",
+                )
+            return cuts(last, now, step, set(range(count)))
         busy: set[int] = set()
         for values in self._cursor.values(self._cursor.query, Window(last, now), None):
             moments = seconds(values)
             if moments is None:
                 return [now]
-            busy.update(np.unique((moments - int(last.timestamp())) // int(step.total_seconds())).tolist())
+            places = (moments - int(last.timestamp())) // step.total_seconds()
+            busy.update(np.unique(places).astype(np.int64).tolist())
         return cuts(last, now, step, busy)
 
     def _numbers(self, begin: Value | None, last: Value | None, stop: Value | None) -> list[Piece]:
