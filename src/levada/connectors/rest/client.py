@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import threading
 from collections.abc import Generator, Mapping
@@ -97,7 +98,9 @@ class Client:
                 data_selector="$",
                 allow_redirects=False,
             )
-            for number, page in enumerate(found, 1):
+            for number in itertools.count(1):
+                if (page := _next(found, where)) is None:
+                    return
                 yield Page(number, rows.of(page.response), without_query(page.response.url))
 
     def close(self) -> None:
@@ -124,6 +127,7 @@ class Client:
             settings.retries if retries is None else retries,
             settings.max_wait.total_seconds(),
             settings.verify,
+            settings.max_page_bytes,
         )
         transport: Any = Transport(
             HTTPAdapter(),
@@ -294,6 +298,20 @@ def need_dlt() -> None:
     """
     if find_spec("dlt") is None or find_spec("requests") is None:
         raise ConfigError("a connection of type rest needs dlt", hint="pip install 'levada[rest]'")
+
+
+def _next(pages: Any, where: str) -> Any:
+    """The next page; None behind the last one."""
+    from requests.exceptions import RequestException
+
+    try:
+        return next(pages, None)
+    except (RequestException, UnicodeError) as error:  # their texts may hold the URL
+        raise Fatal(
+            f"the next page can't be asked for: its link or cursor is none ({type(error).__name__})",
+            where=where,
+            hint="check `paginator` of the resource",
+        ) from None
 
 
 def _nothing(request: Any) -> Any:

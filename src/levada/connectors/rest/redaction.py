@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import logging
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -27,6 +29,9 @@ class Redaction(logging.Filter):
         """Know one more: a token that was given out."""
         coded = base64.b64encode(secret.encode()).decode()
         self._forms |= {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), coded}
+        told = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+        self._forms |= told | {text.replace("/", "\\/") for text in told}  # servers repeat what they got
+        self._forms |= {html.escape(secret), html.escape(secret, quote=False)}
 
     def of(self, text: str) -> str:
         for form in sorted(self._forms, key=len, reverse=True):

@@ -28,7 +28,7 @@ TimeFormat = Literal["iso", "epoch", "epoch_ms", "date"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
 
 class Bearer(_Model):
@@ -281,6 +281,7 @@ class RestSettings(_Model):
         retries: tries after the first, of what may succeed later.
         max_wait: longest pause before a try; a server that asks for more fails the step, to be run later.
         max_pages: of one read; more of them are taken for a loop.
+        max_page_bytes: of one answer, decompressed.
         verify: whether to check certificates, or the file of an authority.
         resources: the tables, by name.
     """
@@ -296,6 +297,7 @@ class RestSettings(_Model):
     retries: int = Field(default=5, ge=0, le=100)
     max_wait: Duration = timedelta(minutes=5)
     max_pages: int = Field(default=100_000, ge=1)
+    max_page_bytes: int = Field(default=1 << 28, ge=1)
     verify: bool | str = True
     resources: Mapping[str, Resource] = Field(min_length=1)
 

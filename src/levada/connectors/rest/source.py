@@ -16,7 +16,7 @@ from levada.connectors.base import Query, Table
 from levada.connectors.reading import chosen, named_in, projected, refuse_mongodb, slices
 from levada.connectors.rest.client import Client
 from levada.connectors.rest.columns import Column, array_of, column
-from levada.connectors.rest.documents import document_of, original
+from levada.connectors.rest.documents import document_of, embedded, original
 from levada.connectors.rest.settings import Resource
 from levada.connectors.rest.span import Span, parameters, span_of, time_column
 from levada.connectors.sqltext import iso
@@ -174,7 +174,7 @@ class _Rows:
         """Whether the very same row, by key and content, has just been read."""
         if not self._key or any(row.get(name) is None for name in self._key):
             return False
-        digest = hashlib.blake2b(original(row), digest_size=16).digest()
+        digest = hashlib.blake2b(embedded(row).encode(), digest_size=16).digest()
         if digest in self._recent:
             self._recent.move_to_end(digest)
             return True

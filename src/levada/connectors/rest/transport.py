@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ _SHOWN = 200
 _READ = 1 << 16
 _LATER = {408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529, 598, 599}
 _FIRST_PAUSE = 0.5
+_COUNT = re.compile("[0-9]+")
+_PIECE = 1 << 14  # of what comes; a compressed piece may be a thousand times as large
 _NO_CONTENT = 204
 
 
@@ -75,6 +78,7 @@ class Rules:
         retries: tries after the first.
         max_wait: seconds, the longest pause before a try.
         verify: whether to check certificates, or the file of an authority.
+        max_page_bytes: of an answer, decompressed.
     """
 
     origin: str
@@ -83,6 +87,7 @@ class Rules:
     retries: int
     max_wait: float
     verify: bool | str
+    max_page_bytes: int = 1 << 28
 
 
 class _Again(Exception):
@@ -163,7 +168,7 @@ class Transport:
         where = without_query(request.url)
         try:
             response = self._adapter.send(request, **self._options(options))
-            response.content  # noqa: B018 - read now, so that a torn one is tried again
+            self._fetch(response)  # now, so that a torn one is tried again
         except RequestException as error:
             if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ConfigError(
@@ -178,11 +183,26 @@ class Transport:
             raise _Again(Retriable(f"{what}: {self._told(error)}", where=where, hint=hint)) from None
         return response
 
+    def _fetch(self, response: Any) -> None:
+        """Read the body; a few kilobytes can unpack to more than the memory holds."""
+        limit, size, pieces = self._rules.max_page_bytes, 0, []
+        for piece in response.iter_content(_PIECE):
+            size += len(piece)
+            if size > limit:
+                response.close()
+                raise Fatal(
+                    f"an answer has more than {limit} bytes",
+                    where=without_query(response.url),
+                    hint="ask for fewer rows at once, or raise `max_page_bytes`",
+                )
+            pieces.append(piece)
+        vars(response)["_content"] = b"".join(pieces)  # where `content` looks first
+
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What the settings say of a request; requests would prefer an authority of the environment."""
         rules = self._rules
         verify = given.get("verify", True) if rules.verify is True else rules.verify
-        return {**given, "timeout": rules.timeout, "stream": False, "verify": verify}
+        return {**given, "timeout": rules.timeout, "stream": True, "verify": verify}
 
     def _read(self, response: Any) -> None:
         """Parse the body once, exactly, for everyone who asks."""
@@ -282,7 +302,7 @@ def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
     """
     pause = retry_after(headers.get("Retry-After"), now)
     reset = headers.get("X-RateLimit-Reset", "")
-    if pause is not None or headers.get("X-RateLimit-Remaining") != "0" or not reset.isdigit():
+    if pause is not None or headers.get("X-RateLimit-Remaining") != "0" or not _COUNT.fullmatch(reset):
         return pause
     return max(0.0, float(reset) - now.timestamp()) if len(reset) >= 9 else float(reset)
 
@@ -291,11 +311,11 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds to wait by a `Retry-After` header: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if _COUNT.fullmatch(value.strip()):
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - now).total_seconds())
