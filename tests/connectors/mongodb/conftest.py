@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,3 +66,15 @@ def start(mongod: str, tmp_path: Path) -> Iterator[Start]:
     for process in running:
         process.kill()
         process.wait()
+
+
+def replica_set(address: str) -> str:
+    """Make a server a replica set of one member, and wait for it; returns its URI."""
+    uri = f"mongodb://{address}/?directConnection=true"
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.admin.command("replSetInitiate")
+        deadline = time.monotonic() + 30
+        while not client.admin.command("hello")["isWritablePrimary"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    return uri

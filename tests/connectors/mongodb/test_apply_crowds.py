@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from pymongo import MongoClient, client_session_shared
 
 from levada.connectors.base import Changes
 from levada.connectors.mongodb import MongoConnection, MongoSettings
+from levada.connectors.mongodb.applylookup import Lookup
 from levada.errors import Retriable
 
 from .applying import MANY, Document, apply
-from .conftest import Start
+from .conftest import Start, replica_set
 
 ROWS = 2_000
 
@@ -103,3 +105,26 @@ def test_a_row_that_another_transaction_holds_is_told_as_that(
         session.abort_transaction()
     assert apply(connection, [{"k": 1, "n": 1}, {"k": 2, "n": 1}], changes=Changes()).rejected == ()
     assert {row["k"]: row["n"] for row in out.find()} == {1: 1, 2: 1}
+
+
+def test_a_transaction_that_lives_too_long_is_done_in_parts(
+    start: Start, database: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gives a transaction a second, and looking at a row takes a millisecond."""
+    uri = replica_set(start("--replSet", "rs0", "--setParameter", "transactionLifetimeLimitSeconds=1"))
+    settings = MongoSettings.model_validate({"uri": uri, "database": database})
+    connection = MongoConnection("source", settings, tmp_path)
+    out = connection.database()["out"]
+    out.create_index("k", unique=True)
+    out.insert_one({"k": 0, "n": 0})
+    look = Lookup.find
+
+    def slowly(self: Lookup, keys: Any, session: Any) -> Any:
+        time.sleep(0.001 * len(keys))
+        return look(self, keys, session)
+
+    monkeypatch.setattr(Lookup, "find", slowly)
+    written = apply(connection, [{"k": k, "n": 1} for k in range(1_900)], changes=Changes(merge="fields"))
+    assert (written.rows, written.rejected) == (1_900, ())
+    assert out.count_documents({"n": 1}) == 1_900
+    connection.close()

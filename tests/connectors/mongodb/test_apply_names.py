@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import bson
 import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
 
 from levada.batches import Batch
 from levada.bson import Documents, to_canonical
@@ -18,7 +16,7 @@ from levada.connectors.base import Changes, Mode, Write
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 
 from .applying import OUT, OWNER
-from .conftest import Start
+from .conftest import Start, replica_set
 
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -68,13 +66,7 @@ def test_a_merge_leaves_a_repeated_name_alone_or_sets_it_once(
 @pytest.fixture
 def alone(start: Start, database: str, tmp_path: Path) -> Any:
     """A connection to a server of the test's own, with transactions: it may not survive."""
-    uri = f"mongodb://{start('--replSet', 'rs0')}/?directConnection=true"
-    with MongoClient[dict[str, Any]](uri) as client:
-        client.admin.command("replSetInitiate")
-        deadline = time.monotonic() + 30
-        while not client.admin.command("hello")["isWritablePrimary"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    uri = replica_set(start("--replSet", "rs0"))
     settings = MongoSettings.model_validate({"uri": uri, "database": database})
     made = MongoConnection("source", settings, tmp_path)
     yield made

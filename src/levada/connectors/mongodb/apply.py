@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -34,7 +34,7 @@ from levada.connectors.mongodb.applygroups import Group, Grouping
 from levada.connectors.mongodb.applykeys import Equality, Keys
 from levada.connectors.mongodb.applylookup import Crowded, Lookup, TooMuch
 from levada.connectors.mongodb.applywrite import Moved, Statements
-from levada.connectors.mongodb.faults import DUPLICATE_KEY, INVALID_BSON
+from levada.connectors.mongodb.faults import DUPLICATE_KEY, INVALID_BSON, TOO_LARGE
 from levada.connectors.mongodb.fence import RETRIES, Fence
 from levada.connectors.mongodb.insert import Failed, reason_of
 from levada.connectors.mongodb.lanes import Tally
@@ -143,8 +143,18 @@ class Applier:
 
         for _ in range(_MOST_MOVES):
             with suppress(Moved):
-                return self._fence.run(lane, work)
-        return self._fence.run(lane, work)
+                return self._in_transaction(lane, work, part)
+        return self._in_transaction(lane, work, part)
+
+    def _in_transaction(
+        self, lane: int, work: Callable[[ClientSession | None], Outcome], part: list[Group]
+    ) -> Outcome:
+        try:
+            return self._fence.run(lane, work)
+        except OperationFailure as error:
+            if error.code not in TOO_LARGE or len(part) == 1:
+                raise
+            raise Crowded from error
 
     def _work(self, part: list[Group], session: ClientSession | None) -> Outcome:
         outcome = self._decided(part, session)

@@ -25,7 +25,7 @@ class TooMuch(Exception):
 
 
 class Crowded(TooMuch):
-    """Others change these rows so often that one transaction over all of them does not come through."""
+    """One transaction over all of these rows does not come through: others change them, or it is too long."""
 
 
 def replies(

@@ -17,6 +17,8 @@ INVALID_BSON = 22
 NAMESPACE_NOT_FOUND = 26
 CURSOR_NOT_FOUND = 43
 ILLEGAL_OPERATION = 20
+#: A transaction that is too long, or too large for the cache: less at a time may do.
+TOO_LARGE = frozenset({290, 388})
 #: A document that one of the collection's indexes can't take: parallel arrays, places, languages of texts.
 _NOT_INDEXED = frozenset(
     {171, 201, 13026, 13027, 13067, 13068, 16675, 16732, 16733, 16746, 16755, 16756, 16766, 16804}
@@ -58,6 +60,9 @@ MEANINGS: Mapping[int, Meaning] = {
     225: Meaning(Retriable, "the transaction is too old", "the step is tried again"),
     246: Meaning(Retriable, "the snapshot is gone", "the step is tried again"),
     239: Meaning(Retriable, "the snapshot is too old", "ask for a smaller window"),
+    290: Meaning(
+        Retriable, "the transaction took longer than the server allows", "give the server more time"
+    ),
     388: Meaning(Retriable, "the transaction does not fit the server's cache", "give the server more cache"),
     24: Meaning(Retriable, "the server was busy with a lock", "the step is tried again"),
     46: Meaning(Retriable, "the server was busy with a lock", "the step is tried again"),

@@ -24,7 +24,7 @@ from levada.connectors.mongodb.applyfold import Change
 from levada.connectors.mongodb.applying import Applying
 from levada.connectors.mongodb.applylookup import TooMuch
 from levada.connectors.mongodb.claim import Claim
-from levada.connectors.mongodb.faults import INVALID_BSON, translated
+from levada.connectors.mongodb.faults import INVALID_BSON, TOO_LARGE, translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict
 from levada.connectors.mongodb.lanes import Lanes, Tally, lane_of
 from levada.connectors.mongodb.raw import value_at
@@ -166,7 +166,7 @@ class MongoWriter:
         except (Failed, Refused, TooMuch, _Incomplete):
             return None
         except OperationFailure as error:
-            if self._applying and error.code == INVALID_BSON:
+            if self._applying and error.code in (INVALID_BSON, *TOO_LARGE):
                 return None
             raise
 
