@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from levada.errors import ConfigError
 from levada.steps import grouping
 from levada.steps.reshape import read_shape
 from levada.steps.shaping import Shaper
+from levada.types import field_of
 
 from . import shape_model as model
 
@@ -197,3 +199,56 @@ def test_no_rows_give_no_documents_and_what_was_rejected_before_is_handed_on() -
 
 def _none() -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], SCHEMA)
+
+
+NANS = np.array([0x7FF8 << 48, (0xFFF8 << 48) + 1], np.uint64).view(np.float64)
+
+
+@pytest.mark.parametrize("memory", [None, 2_000])
+@pytest.mark.parametrize("twins", [np.array([0.0, -0.0]), NANS], ids=["zeros", "nans"])
+def test_numbers_that_are_one_key_to_a_store_make_one_document(
+    tmp_path: Path, twins: Any, memory: int | None
+) -> None:
+    """MongoDB, DuckDB and PostgreSQL take both for one: the second document would replace the first."""
+    keys = np.tile(np.append(twins, 1.0), 30)
+    rows = pa.RecordBatch.from_pydict({"k": keys, "v": np.arange(90), "pad": ["x" * 200] * 90})
+    documents, rejected = grouped(
+        {"_id": "k", "all": {"each": "v"}}, [rows], ("_id",), folder=tmp_path, memory=memory
+    )
+    assert sorted(len(document["all"]) for document in documents) == [30, 60]
+    assert not rejected
+
+
+def test_a_value_outside_that_differs_by_its_sign_is_still_another() -> None:
+    rows = pa.RecordBatch.from_pydict({"k": [1, 1], "x": [0.0, -0.0], "v": [1, 2]})
+    documents, rejected = grouped({"_id": "k", "x": "x", "all": {"each": "v"}}, [rows], ("_id",))
+    assert (documents, len(rejected)) == ([], 2)
+
+
+@pytest.mark.parametrize("memory", [None, 2_000])
+def test_numbers_of_any_type_are_one_key_where_keys_are_mixed(tmp_path: Path, memory: int | None) -> None:
+    """As MongoDB compares `_id`; texts of digits are other keys."""
+    texts = [
+        '{"$numberInt":"1"}',
+        '{"$numberDouble":"1.0"}',
+        '{"$numberDecimal":"1.00"}',
+        '{"$numberLong":"1"}',
+    ]
+    texts += ['"1"', "null", "true", '{"$numberDouble":"1.5"}', '{"$numberDecimal":"1.5"}']
+    k = pa.array(texts * 20)
+    schema = pa.schema([field_of("variant", "k"), ("v", pa.int64()), ("pad", pa.string())])
+    rows = pa.RecordBatch.from_arrays([k, pa.array(range(180)), pa.array(["x" * 200] * 180)], schema=schema)
+    documents, rejected = grouped(
+        {"_id": "k", "all": {"each": "v"}}, [rows], ("_id",), folder=tmp_path, memory=memory
+    )
+    assert sorted(len(document["all"]) for document in documents) == [20, 20, 20, 40, 80]
+    assert not rejected
+
+
+@pytest.mark.parametrize("memory", [None, 50])
+def test_short_floats_are_keys_too(tmp_path: Path, memory: int | None) -> None:
+    rows = pa.RecordBatch.from_pydict({"k": pa.array(np.array([1, 2, 1], np.float16)), "v": [1, 2, 3]})
+    documents, _ = grouped(
+        {"_id": "k", "all": {"each": "v"}}, [rows], ("_id",), folder=tmp_path, memory=memory
+    )
+    assert sorted(document["all"] for document in documents) == [[1, 3], [2]]

@@ -8,8 +8,11 @@ way than through Arrow's own copies, so types and digits stay as they are.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from levada.connectors.spool import Spool
 from levada.errors import ConfigError
 from levada.steps.shape import Document, Each, Rest, at, columns_of, rests, walk
 from levada.steps.shaping import Rows, Shaper, locate
-from levada.types import extjson
+from levada.types import extjson, kind_of
 from levada.types.names import stored_name
 
 #: Bytes of rows that are put in order at once.
@@ -34,6 +37,10 @@ MEMORY = 128 * 1024 * 1024
 _MOST_PARTS = 256
 _ROWS = 5_000
 _MOST_ELEMENTS = 100_000  # of the documents of one batch, so that none gets too large
+
+#: A number in canonical Extended JSON; in a text its quotes are escaped.
+_NUMBER = re.compile(r'\{"\$number(?P<type>Int|Long|Double|Decimal)":"(?P<digits>[^"]*)"\}')
+_EXACT = Context(prec=2_000)  # a double has up to 767 digits
 
 Codes = npt.NDArray[np.int64]
 
@@ -142,7 +149,7 @@ def _deal(spool: Spool, names: Sequence[str], dealt: Sequence[Spool], size: int)
     assert schema is not None
     with closing(duckdb.connect(config=OFFLINE)) as connection:
         for batch in _larger(spool.batches(schema), size):
-            codes = _hashed(connection, [_comparable(batch, name) for name in names], len(dealt))
+            codes = _hashed(connection, [_as_key(batch, name) for name in names], len(dealt))
             order = np.argsort(codes, kind="stable")
             edges = np.searchsorted(codes[order], np.arange(len(dealt) + 1))
             sorted_rows = batch.take(pa.array(order))
@@ -200,6 +207,44 @@ def _comparable(batch: pa.RecordBatch, name: str) -> pa.Array:
     return column.cast(pa.string()) if pa.types.is_decimal(column.type) else column
 
 
+def _as_key(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column as values that are equal where stores take them for one key.
+
+    So zeros of both signs are equal, and all NaNs, and in mixed columns numbers of all types.
+    """
+    column = _comparable(batch, name)
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+        column = pc.if_else(pc.is_nan(column), math.nan, pc.add(column, 0.0))
+    one = _field(batch.schema, name)
+    mixed = pa.types.is_nested(one.type) or kind_of(one) == "variant"
+    return _with_equal_numbers(column) if mixed else column
+
+
+def _field(schema: pa.Schema, name: str) -> pa.Field:
+    steps = locate(schema, name)
+    if steps is None:
+        return pa.field(name, pa.null())
+    one = schema.field(steps[0])
+    for step in steps[1:]:
+        one = one.type.field(step)
+    return one
+
+
+def _with_equal_numbers(texts: pa.Array) -> pa.Array:
+    """Canonical Extended JSON in which equal numbers are written alike."""
+    encoded = texts.dictionary_encode()
+    written = [text and _NUMBER.sub(_number, text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(written, pa.string()).take(encoded.indices)
+
+
+def _number(found: re.Match[str]) -> str:
+    value = Decimal(found["digits"])
+    if found["type"] == "Double":
+        value = Decimal(float(value))  # the very number, not its shortest digits
+    return "#" + str("NaN" if value.is_nan() else value.normalize(_EXACT) if value else 0)
+
+
 def _codes(column: pa.Array) -> Codes:
     """Numbers that are equal where values are; null equals null."""
     indices = column.dictionary_encode(null_encoding="encode").indices
@@ -211,7 +256,7 @@ def _groups(batch: pa.RecordBatch, names: Sequence[str]) -> Codes:
     """The place of the first row of each row's group."""
     together = np.zeros(len(batch), np.int64)
     for name in names:
-        codes = _codes(_comparable(batch, name))
+        codes = _codes(_as_key(batch, name))
         pairs = together * (int(codes.max(initial=0)) + 1) + codes
         together = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
     _, firsts, inverse = np.unique(together, return_index=True, return_inverse=True)
