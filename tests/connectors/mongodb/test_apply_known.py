@@ -175,19 +175,18 @@ def test_a_look_that_fails_leaves_the_load_to_lookups(
 ) -> None:
     apply(connection, *parts(rows()), changes=Changes())
     killed: list[int] = []
-    digests = applyknown.digests
+    replies = applyknown.replies
 
-    def interrupted(documents: Documents, *, without_id: bool) -> Any:
-        if looks and not killed:
-            idle = {"type": "idleCursor", "ns": f"{db.name}.out"}
-            with db.client.admin.aggregate(
-                [{"$currentOp": {"idleCursors": True}}, {"$match": idle}]
-            ) as found:
-                killed.extend(each["cursor"]["cursorId"] for each in found)
-            db.command("killCursors", "out", cursors=killed)
-        return digests(documents, without_id=without_id)
+    def interrupted(*arguments: Any) -> Iterator[Documents]:
+        for documents in replies(*arguments):
+            yield documents
+            if not killed:  # between two replies the cursor is idle
+                stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": f"{db.name}.out"}}]
+                with db.client.admin.aggregate(stages) as found:
+                    killed.extend(each["cursor"]["cursorId"] for each in found if "cursor" in each)
+                db.command("killCursors", "out", cursors=killed)
 
-    monkeypatch.setattr(applyknown, "digests", interrupted)
+    monkeypatch.setattr(applyknown, "replies", interrupted)
     again = apply(connection, *parts(rows()), changes=Changes())
     assert len(killed) == 1
     assert (again.rows, again.unchanged) == (N, N)
