@@ -1,7 +1,8 @@
 """Where state lives: the collections of one MongoDB database, `etl_metadata` by default.
 
 Every document carries `format`; a document of a newer format is refused, an older one is read as it is
-(format 1 is the first). Writes wait for a majority of the replica set.
+(format 1 is the first). Writes wait for a majority of the replica set, and the primary is asked, whatever the
+connection says: a secondary may not have the newest position yet.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from levada.errors import Fatal, Retriable
 
 FORMAT = 1
+_MAJORITY_SECONDS = 300  # that a write waits for other servers, one of which may be gone for good
 Document = dict[str, Any]
 
 _INDEXES: Mapping[str, list[list[tuple[str, int]]]] = {
@@ -57,7 +66,10 @@ class Store:
     def _open(self, name: str) -> Collection[Document]:
         options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
         return self.client.get_database(
-            self.name, codec_options=options, write_concern=WriteConcern("majority")
+            self.name,
+            codec_options=options,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority", wtimeout=1000 * _MAJORITY_SECONDS),
         )[name]
 
     def _prepare(self) -> None:
@@ -84,7 +96,7 @@ def translated(where: str) -> Iterator[None]:
     """Turn the driver's errors into Levada's."""
     try:
         yield
-    except (ConnectionFailure, ExecutionTimeout) as error:
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
         raise Retriable(
             f"state is out of reach: {_short(error)}", where=where, hint="run `levada doctor`"
         ) from error

@@ -51,6 +51,11 @@ MEANINGS: Mapping[int, Meaning] = {
     13: Meaning(Fatal, "not authorized", _ROLES),
     33: Meaning(Fatal, "not authorized", _ROLES),
     26: Meaning(Fatal, "there is no such collection", None),
+    64: Meaning(
+        Retriable,
+        "most servers of the replica set did not take a write in time",
+        "see `rs.status()`: a member is down, or lags",
+    ),
     50: Meaning(Retriable, "the operation exceeded its time limit", "try again, or ask for a smaller window"),
     43: Meaning(Retriable, "the server has lost the cursor", "the step is tried again"),
     237: Meaning(Retriable, "the cursor was killed", "the step is tried again"),

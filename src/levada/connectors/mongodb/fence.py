@@ -36,6 +36,7 @@ FORMAT = 1
 LANES = 2
 _CLAIM = -1  # no transaction holds this document, so it says at once who comes next
 RETRIES = 5
+MAJORITY_SECONDS = 300  # that a commit waits for other servers, one of which may be gone for good
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -154,7 +155,7 @@ class Fence:
             return work(session)
 
         return self._sessions[lane].with_transaction(
-            both, ReadConcern("local"), WriteConcern("majority"), ReadPreference.PRIMARY
+            both, ReadConcern("local"), majority(), ReadPreference.PRIMARY
         )
 
     def _unfenced(self, lane: int, work: Callable[[ClientSession | None], T]) -> T:
@@ -234,13 +235,18 @@ class Fence:
         )
 
 
+def majority() -> WriteConcern:
+    """Acknowledged by most servers, or an error that they can't."""
+    return WriteConcern("majority", wtimeout=1000 * MAJORITY_SECONDS)
+
+
 def positions(client: MongoClient[Any], database: str) -> Collection[Document]:
     """The collection of fences and positions beside the data."""
     options: CodecOptions[Document] = CodecOptions(tz_aware=True)
     return client.get_database(
         database,
         codec_options=options,
-        write_concern=WriteConcern("majority"),
+        write_concern=majority(),
         read_concern=ReadConcern("majority"),
         read_preference=ReadPreference.PRIMARY,
     )[POSITIONS]
