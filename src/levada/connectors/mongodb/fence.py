@@ -267,7 +267,7 @@ def stored_position(client: MongoClient[Any], database: str, collection: str, ow
         )
     if not stored or "position" not in stored:
         return None
-    there = client[database].list_collection_names(filter={"name": collection})
+    there = positions(client, database).database.list_collection_names(filter={"name": collection})
     return Position.from_dict(stored["position"]) if there else None
 
 
