@@ -83,7 +83,7 @@ def test_endless_numbers_are_rows_without_a_cursor(project: Project, source: Any
 
 @pytest.mark.parametrize(
     "value",
-    ["2026-01-01", True, {"a": 1}, ObjectId(), float("nan"), float("inf"), Decimal128("NaN")],
+    ["2026-01-01", True, {"a": 1}, ObjectId(b"0" * 12), float("nan"), float("inf"), Decimal128("NaN")],
     ids=str,
 )
 def test_a_watermark_that_somebody_broke_is_told(
