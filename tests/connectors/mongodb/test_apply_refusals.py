@@ -15,7 +15,7 @@ from levada.bson import Documents, to_canonical
 from levada.connectors.base import Changes, Fence, Mode, Write
 from levada.connectors.mongodb import MongoConnection, MongoSettings
 from levada.connectors.mongodb.applylookup import Lookup
-from levada.errors import Fenced, Retriable
+from levada.errors import Fatal, Fenced, Retriable
 from levada.positions import Position
 
 from .applying import MANY, OPS, OUT, OWNER, Document, apply, filler, stored
@@ -309,3 +309,20 @@ def test_a_target_that_somebody_drops_while_it_is_written_is_no_success(
     assert sink.position(OWNER) is None
     db.drop_collection("out")
     assert apply(connection, rows, changes=Changes(), position=Position({"": 1}, 1)).rows == 3_000
+
+
+@pytest.mark.parametrize("lane", [-1, 0, 1])
+def test_a_fence_of_a_newer_format_is_left_as_it_is(
+    connection: MongoConnection, db: Database[Document], lane: int
+) -> None:
+    newer = {
+        "_id": {"owner": OWNER, "table": OUT.name, "lane": lane},
+        "format": 2,
+        "epoch": 0,
+        "something": 1,
+    }
+    db["_levada_positions"].insert_one(newer)
+    with pytest.raises(Fatal, match="has format 2, this Levada reads up to 1"):
+        apply(connection, [{"k": 1}], changes=Changes())
+    assert db["_levada_positions"].find_one({"_id": newer["_id"]}) == newer
+    assert stored(db) == []

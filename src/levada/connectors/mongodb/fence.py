@@ -108,7 +108,7 @@ class Fence:
             session.end_session()
 
     def _take(self, lane: int) -> Document | None:
-        condition: Document = {"_id": self._id(lane)}
+        condition: Document = {"_id": self._id(lane), "format": {"$not": {"$gt": FORMAT}}}
         if self._epoch is not None:
             condition["epoch"] = {"$lte": self._epoch}
         change: Document = {
@@ -132,6 +132,7 @@ class Fence:
 
     def _refuse_if_newer(self, lane: int, *, last: bool) -> None:
         stored = self._documents.find_one({"_id": self._id(lane)}) or {}
+        _check_format(stored, self._documents.database.name)
         if last or (self._epoch is not None and stored.get("epoch", 0) > self._epoch):
             raise self._fenced(stored)
 
@@ -260,11 +261,7 @@ def stored_position(client: MongoClient[Any], database: str, collection: str, ow
     """
     key = {"owner": owner, "table": collection, "lane": 0}
     stored = positions(client, database).find_one({"_id": key})
-    if stored and stored.get("format", FORMAT) > FORMAT:
-        raise Fatal(
-            f"{database}.{POSITIONS} has format {stored['format']}, this Levada reads up to {FORMAT}",
-            hint="upgrade Levada on this machine",
-        )
+    _check_format(stored or {}, database)
     if not stored or "position" not in stored:
         return None
     there = positions(client, database).database.list_collection_names(filter={"name": collection})
@@ -275,3 +272,11 @@ def has_transactions(client: MongoClient[Any]) -> bool:
     """Whether the deployment has transactions: replica sets and sharded clusters do, standalones don't."""
     hello = client.admin.command("hello")
     return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+def _check_format(stored: Document, database: str) -> None:
+    if stored.get("format", FORMAT) > FORMAT:
+        raise Fatal(
+            f"{database}.{POSITIONS} has format {stored['format']}, this Levada reads up to {FORMAT}",
+            hint="upgrade Levada on this machine; the document was left as it is",
+        )
