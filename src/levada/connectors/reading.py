@@ -239,6 +239,8 @@ class Watermark:
 
 def _highest(column: pa.Array) -> pa.Scalar:
     """The highest value; of times the highest that Python's calendar has."""
+    if pa.types.is_date32(column.type):
+        return _highest(column.cast(pa.timestamp("s"))).cast(pa.date32())
     highest = pc.max(column)
     if not pa.types.is_timestamp(column.type) or column.type.unit == "ns" or not highest.is_valid:
         return highest

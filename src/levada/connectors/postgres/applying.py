@@ -116,6 +116,7 @@ class _Part:
         updated = self._update("" if blind else self._differs())
         inserted = self._insert()
         unchanged = 0 if blind else count - older - updated - inserted
+        unchanged -= self._absent() if unchanged else 0
         return Applied(updated + inserted + unchanged, unchanged, deleted, older)
 
     def _delete(self) -> int:
@@ -150,6 +151,12 @@ class _Part:
             old, new = (_comparable(known[name], one) for one in (f"{OLD}.{quoted(name)}", value))
             parts.append(f"{old} IS DISTINCT FROM {new}")
         return f"({' OR '.join(parts)})" if parts else ""
+
+    def _absent(self) -> int:
+        """Rows that are not stored all the same: a trigger or rule of the table kept them out."""
+        stored = f"SELECT 1 FROM {self.table} AS {OLD} WHERE {self.keyed.match}"  # noqa: S608
+        sql = f"SELECT count(*) FROM {self.source} AS {NEW} WHERE NOT EXISTS ({stored})"  # noqa: S608
+        return int(self.session.rows(sql)[0][0])
 
     def _older(self) -> int:
         if self.keyed.newer is None:

@@ -28,6 +28,10 @@ from levada.types.postgres import AS_TEXT, ELEMENTS, MOMENTS, READINGS, Reading,
 
 FORMAT = 1
 
+#: Bits of `pg_trigger.tgtype`. Source: https://www.postgresql.org/docs/current/catalog-pg-trigger.html and
+#: `TRIGGER_TYPE_*` of PostgreSQL's pg_trigger.h.
+_BEFORE_EACH_INSERT = 1 | 2 | 4
+
 _TABLES = """CREATE TABLE IF NOT EXISTS {schema}._levada_tables (
     target text PRIMARY KEY, format integer NOT NULL, logical bytea NOT NULL)"""
 _POSITIONS = """CREATE TABLE IF NOT EXISTS {schema}._levada_positions (
@@ -322,11 +326,11 @@ class Catalog:
 
     def unique_on(self, target: str, key: tuple[str, ...]) -> bool:
         """Whether a unique index on exactly these columns decides conflicts."""
-        oid = f"{literal(f'{self._schema}.{quoted(target)}')}::regclass"
         rows = self._session.rows(
             f"""SELECT (SELECT array_agg(a.attname::text) FROM unnest(i.indkey) AS k
                     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k)
-            FROM pg_index i WHERE i.indrelid = {oid} AND i.indisunique AND i.indisvalid AND i.indimmediate
+            FROM pg_index i WHERE i.indrelid = {self._oid(target)} AND i.indisunique AND i.indisvalid
+              AND i.indimmediate
               AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = i.indnatts"""  # noqa: S608
         )
         return any(set(names or ()) == set(key) for (names,) in rows)
@@ -343,6 +347,27 @@ class Catalog:
             ORDER BY k.place"""  # noqa: S608
         )
         return tuple(name for (name,) in rows)
+
+    def screens(self, target: str) -> bool:
+        """Whether a trigger sees each row before it is inserted: it may keep it out."""
+        bits = f"tgtype & {_BEFORE_EACH_INSERT} = {_BEFORE_EACH_INSERT}"
+        rows = self._session.rows(
+            f"""SELECT 1 FROM pg_trigger WHERE tgrelid = {self._oid(target)} AND NOT tgisinternal
+            AND tgenabled IN ('O', 'A') AND {bits} LIMIT 1"""  # noqa: S608
+        )
+        return bool(rows)
+
+    def followers(self, target: str) -> list[str]:
+        """Foreign keys by which other rows are deleted or changed where rows of a table are deleted."""
+        rows = self._session.rows(
+            f"""SELECT conname::text || ' of ' || conrelid::regclass::text FROM pg_constraint
+            WHERE contype = 'f' AND confrelid = {self._oid(target)} AND conparentid = 0
+              AND confdeltype IN ('c', 'n', 'd') ORDER BY 1"""  # noqa: S608
+        )
+        return [name for (name,) in rows]
+
+    def _oid(self, target: str) -> str:
+        return f"{literal(f'{self._schema}.{quoted(target)}')}::regclass"
 
     def _missing(self) -> bool:
         sql = f"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {literal(self._name)} AND c.relname IN ('_levada_tables', '_levada_positions')"  # noqa: S608, E501

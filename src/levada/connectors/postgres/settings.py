@@ -7,6 +7,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+#: A peer that is gone without a word is found out after a minute, not after hours.
+_KEEPALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+
 SCHEMES = ("postgres", "postgresql")
 #: Options of libpq that hold one.
 _SECRET_OPTIONS = ("password", "sslpassword")
@@ -86,7 +89,7 @@ class PostgresSettings(BaseModel):
         login = quote(user or "", safe="")
         if password:
             login += ":" + quote(password, safe="")
-        known = {"application_name": "levada", "connect_timeout": str(self.connect_timeout)}
+        known = {"application_name": "levada", "connect_timeout": str(self.connect_timeout), **_KEEPALIVE}
         options = urlencode({**known, **self._uri_options(), **self.options}, quote_via=quote)
         at = "@" if login else ""
         return f"postgresql://{login}{at}{self._host()}/{quote(self.database_name, safe='')}?{options}"

@@ -87,6 +87,9 @@ class PostgresSink:
                 key = key_of(named(write, stored.logical) if stored else write)
                 if not stored or not catalog.unique_on(self._place.table, key):
                     notes.append(f"{unique_index(self._place, key)} is run first")
+            elif stored and write.mode is not Mode.APPEND:
+                refused = "refused where rows give way: they would take others along by "
+                notes += [refused + name for name in catalog.followers(self._place.table)]
         return WritePlan(how, readers, tuple(notes))
 
     def _known(self) -> pa.Schema | None:
@@ -133,7 +136,7 @@ class PostgresWriter:
         self._staging.close()
 
     def _transaction(self, session: Session, position: Position | None) -> Written:
-        session.begin()
+        session.begin("ISOLATION LEVEL READ COMMITTED")  # what others committed before the lock is seen
         catalog = Catalog(session, self._place.schema)
         catalog.create()
         catalog.lock(self._place.table)
@@ -155,7 +158,7 @@ class PostgresWriter:
         """Change the table; returns how many rows gave way, and what became of the new ones."""
         before = catalog.table(self._place.table)
         columns = plan(self._write, self._staging.schema, before)
-        gone = self._make_room(session, columns.write, before)
+        gone = self._make_room(session, catalog, columns.write, before)
         columns.apply(session, self._place)
         catalog.note(self._place.table, columns.logical)
         after = catalog.table(self._place.table)
@@ -167,7 +170,8 @@ class PostgresWriter:
             return gone, Applied()
         rows = _Rows(self._staging, columns, after)
         try:
-            return gone, self._insert(session, rows, columns, _lacking(columns, before), before is None)
+            emptied, screened = _lacking(columns, before), catalog.screens(self._place.table)
+            return gone, self._insert(session, rows, columns, emptied, (before is None, screened))
         except driver_error() as error:
             if rows.error:
                 raise rows.error from error
@@ -181,7 +185,7 @@ class PostgresWriter:
             )
         return found
 
-    def _make_room(self, session: Session, write: Write, before: Stored | None) -> int:
+    def _make_room(self, session: Session, catalog: Catalog, write: Write, before: Stored | None) -> int:
         if before is None:
             return 0
         condition: str | None = "true"
@@ -190,6 +194,12 @@ class PostgresWriter:
             condition = replaced(write, pa.schema(fields))
         if condition is None:
             return 0
+        if followers := catalog.followers(self._place.table):
+            raise ConfigError(
+                f"rows that give way would take rows of other tables along: {', '.join(followers)}",
+                where=str(self._write.table),
+                hint="use mode upsert, or take ON DELETE out of the foreign key",
+            )
         return session.execute(f"DELETE FROM {self._place.sql} WHERE {condition}")  # noqa: S608
 
     def _ensure_key(self, session: Session, catalog: Catalog, key: tuple[str, ...], after: Stored) -> None:
@@ -208,11 +218,16 @@ class PostgresWriter:
             ) from error
 
     def _insert(
-        self, session: Session, rows: _Rows, columns: Columns, emptied: Sequence[Column], made: bool
+        self,
+        session: Session,
+        rows: _Rows,
+        columns: Columns,
+        emptied: Sequence[Column],
+        table_is: tuple[bool, bool],
     ) -> Applied:
-        staging, table = self._staging, self._place.sql
+        staging, table, (made, screened) = self._staging, self._place.sql, table_is
         keyed = self._write.mode is Mode.UPSERT and not (made and self._write.changes == Changes())
-        if not keyed and not any(wire.cast for wire in rows.wires):
+        if not keyed and not screened and not any(wire.cast for wire in rows.wires):
             session.ingest(self._place.schema, self._place.table, rows.reader())
             return Applied(staging.rows)
         session.execute(rows.temporary())
@@ -221,11 +236,11 @@ class PostgresWriter:
         if not keyed:
             listed = ", ".join(map(quoted, names))
             source = waiting(rows.wires, ())
-            session.execute(
+            stored = session.execute(
                 f"INSERT INTO {table} ({listed}) OVERRIDING SYSTEM VALUE "  # noqa: S608
                 f"SELECT {listed} FROM {source} AS r"
             )
-            return Applied(staging.rows)
+            return Applied(stored)
         session.execute(f"ANALYZE pg_temp.{ROWS}")
         both, key = (rows.wires, emptied), key_of(columns.write)
         if self._write.changes == Changes():
