@@ -46,11 +46,15 @@ _MS_DIGITS = 3
 
 
 class Form(StrEnum):
-    """How the server is asked for a value, `{}` being the column."""
+    """How the server is asked for a value, `{}` being the column.
+
+    A cast of more than `max_allowed_packet` is null, so values that can be large are taken without one.
+    """
 
     PLAIN = "{}"
     TEXT = "CAST({} AS CHAR)"
     BITS = "CAST({} AS UNSIGNED)"
+    LONG_TEXT = "CONVERT({} USING utf8mb4)"
     BYTES = "CAST({} AS BINARY)"
 
 
@@ -136,6 +140,7 @@ def _moment(name: str, declared: Declared) -> Held:
 _STRING = _plain(pa.string())
 _PRINTED = _plain(pa.string(), Form.TEXT)
 _BYTES = _plain(pa.binary(), Form.BYTES)
+_LONG_BYTES = _plain(pa.binary())
 _SMALL = _plain(pa.int32())
 
 _TABLE: Final[Mapping[str, Callable[[str, Declared], Held]]] = {
@@ -151,6 +156,8 @@ _TABLE: Final[Mapping[str, Callable[[str, Declared], Held]]] = {
     "time": _PRINTED,
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), _STRING),
     **dict.fromkeys(("enum", "set"), _STRING),
-    **dict.fromkeys(("json", "inet4", "inet6"), _PRINTED),
+    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), _LONG_BYTES),
+    "json": _plain(pa.string(), Form.LONG_TEXT),
+    **dict.fromkeys(("inet4", "inet6"), _PRINTED),
     "uuid": lambda name, _: Held(field_of("uuid", name), Form.TEXT),
 }

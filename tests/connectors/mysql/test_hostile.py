@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -19,8 +20,11 @@ import pytest
 
 from levada.connectors.base import Query
 from levada.connectors.mysql.queries import one_query
-from levada.errors import ConfigError, Retriable
+from levada.errors import ConfigError, Fatal, Retriable
+from levada.positions import Position
 
+from ... import mysql  # noqa: TID252
+from ...lacking import lacking  # noqa: TID252
 from .conftest import Legacy
 
 
@@ -243,3 +247,36 @@ def test_now_is_now_on_the_columns_clock(shop: Legacy) -> None:
     for condition in ("d < now()", "d < CURRENT_TIMESTAMP", "d + INTERVAL 30 MINUTE < now()"):
         found = shop.read("t", Query(where=condition), timezone="Pacific/Auckland")
         assert found["n"].to_pylist() == [1], condition
+
+
+@pytest.fixture(scope="module")
+def small_packets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Legacy]:
+    """A server whose sessions pass a megabyte at most; of what larger sessions have stored."""
+    if reason := mysql.missing():
+        lacking(reason)
+    server = replace(mysql.start("--max-allowed-packet=16M"), database="mysql")
+    server.run(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE t (i INT PRIMARY KEY, b LONGBLOB, s LONGTEXT, j JSON);"
+        "INSERT INTO t VALUES (1, REPEAT('b', 2000000), NULL, NULL), (2, NULL, REPEAT('s', 2000000), NULL),"
+        "(3, NULL, NULL, JSON_QUOTE(REPEAT('j', 2000000))); SET GLOBAL max_allowed_packet = 1048576"
+    )
+    yield Legacy(replace(server, database="shop"), tmp_path_factory.mktemp("small"))
+    mysql.stop(server)
+
+
+@pytest.mark.parametrize("column", ["b", "s", "j"])
+def test_a_value_that_is_too_large_for_the_server_is_an_error_and_no_null(
+    small_packets: Legacy, column: str
+) -> None:
+    with pytest.raises(Fatal, match="max_allowed_packet"):
+        small_packets.read("t", Query(columns=("i", column)))
+
+
+def test_a_watermark_of_a_text_counts_the_spaces_at_its_end(shop: Legacy) -> None:
+    texts = ["a", "a ", "a  ", "a\t", "A", "b", "ab"]
+    shop.run(
+        "CREATE TABLE t (s VARCHAR(9)); INSERT INTO t VALUES " + ", ".join(f"('{each}')" for each in texts)
+    )
+    for mark in texts:
+        found = shop.read("t", after=Position({"": mark}), time="s")["s"].to_pylist()
+        assert sorted(found) == sorted(each for each in texts if each.encode() > mark.encode()), mark

@@ -91,7 +91,11 @@ def beyond(column: Column | None, after: Position, zone: str) -> str | None:
     if column is None:
         raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
     value = json_util.loads(json.dumps(after.parts[""]))
-    return f"{quoted(column.name)} > {_literal(column, value, zone)}"
+    name, literal = quoted(column.name), _literal(column, value, zone)
+    if pa.types.is_string(column.held.field.type) and column.declared.base != "time":
+        # the order that the watermark was found by; the collations take spaces at the end for nothing
+        return f"CAST(CONVERT({name} USING utf8mb4) AS BINARY) > CAST({literal} AS BINARY)"
+    return f"{name} > {literal}"
 
 
 def _literal(column: Column, value: Any, zone: str) -> str:
@@ -109,10 +113,7 @@ def _literal(column: Column, value: Any, zone: str) -> str:
             f"column {column.name!r} of type {column.declared.base} can't be compared with {value!r}",
             hint="the stored watermark is of another column: start anew",
         ) from error
-    literal = text(str(value))
-    if pa.types.is_string(kind) and column.declared.base != "time":
-        return f"{literal} COLLATE utf8mb4_bin"  # the order that the watermark was found by
-    return literal
+    return text(str(value))
 
 
 def _plain(moment: datetime) -> str:
