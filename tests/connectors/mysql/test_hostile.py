@@ -280,3 +280,28 @@ def test_a_watermark_of_a_text_counts_the_spaces_at_its_end(shop: Legacy) -> Non
     for mark in texts:
         found = shop.read("t", after=Position({"": mark}), time="s")["s"].to_pylist()
         assert sorted(found) == sorted(each for each in texts if each.encode() > mark.encode()), mark
+
+
+SLOW_READER = """
+import json, sys, time
+from pathlib import Path
+from levada.connectors.base import Query, Table
+from levada.connectors.mysql import MysqlConnection, MysqlSettings
+from levada.errors import Retriable
+settings = MysqlSettings.model_validate(json.loads(sys.argv[1]))
+connection = MysqlConnection("legacy", settings, Path(sys.argv[2]))
+sql = "SELECT seq, SHA2(seq, 512) AS a, SHA2(-seq, 512) AS b FROM seq_1_to_700000"
+try:
+    for batch in connection.source(Table("legacy", "q"), Query(sql=sql, batch_rows=50_000)).read(None, None):
+        time.sleep(1)
+except Retriable as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_told_and_is_no_end(shop: Legacy) -> None:
+    """A limit for the size of files stands in for a disk that is full."""
+    command = [sys.executable, "-c", SLOW_READER, json.dumps(shop.server.settings()), str(shop.folder)]
+    limited = ["bash", "-c", 'ulimit -f 1000; exec "$@"', "limited", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=100, check=True)
+    assert "no room on disk" in done.stdout

@@ -7,7 +7,7 @@ side has no time for waits in memory while it is little, then in files.
 
 It reads one line of JSON (`url`, `setup`, `groups`, `batch_rows`, `folder`), and writes an Arrow stream. The
 statements of a group run at once, the groups one after the other, each when the one before is nearly
-fetched. An error ends it with status 1 and a last line on standard error.
+fetched. An error ends it with status 1 and a last line on standard error; a full disk with status 3.
 
 Where that line is `{"questions": true}`, each of the next ones is a question (`url`, `sql`, `setup`), which a
 line of JSON answers: `rows` or `error`.
@@ -17,6 +17,7 @@ It ends when the other side of standard input is closed, also in the middle of a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -26,12 +27,16 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import IO, Any
 
 import pyarrow as pa
 
 #: Begins the line that holds the error.
 MARK = "levada-mysql-error: "
+#: The status of a process that has no room for the rows that wait.
+NO_ROOM = 3
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 MEMORY = 48 * 1024 * 1024
 _FILE = 16 * 1024 * 1024
@@ -220,9 +225,10 @@ def main() -> None:
             end_with_parent()
             pump(job, sys.stdout.fileno())
     except BaseException as error:  # noqa: BLE001 - a panic of the driver is one
-        sys.stderr.write(f"\n{MARK}{json.dumps(str(error))}\n")
-        sys.stderr.flush()
-        os._exit(1)
+        with suppress(OSError):  # the disk may be full
+            sys.stderr.write(f"\n{MARK}{json.dumps(str(error))}\n")
+            sys.stderr.flush()
+        os._exit(NO_ROOM if getattr(error, "errno", None) in _NO_ROOM else 1)
     os._exit(0)  # what still runs inside the driver is not waited for
 
 

@@ -50,7 +50,13 @@ def stream(
         }
         reads = Reads(process, server.settings.read_timeout, where)
         yield from reads.batches(json.dumps(job).encode())
-        if process.wait():
+        if process.wait() == pump.NO_ROOM:
+            raise Retriable(
+                "there is no room on disk for the rows that wait until they are taken",
+                where=f"{where} ({folder or tempfile.gettempdir()})",
+                hint="free some space there, or point TMPDIR elsewhere",
+            )
+        if process.returncode:
             raise _error(server, errors, where)
 
 
