@@ -120,3 +120,37 @@ def test_copies_by_hand_of_one_window_replace_their_own_rows_only(
         project.copy("db.src", "wh.all", where="_id = 1", **options)
         project.copy("db.other", "wh.all", **options)
     assert ids(project, "wh.all") == [0, 1, 7]
+
+
+@pytest.mark.parametrize("policy", ["restart", "trust_sink"])
+def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(
+    make: Make, clock: Clock, source: Any, policy: str
+) -> None:
+    project = make("steps: {s: {copy: {from: db.src, to: db.dst, mode: upsert, key: [_id], since: at}}}")
+    assert values(project)["rows"] == 3
+    target = source.database["dst"]
+    target.drop()
+    target.create_index("at")  # as an application does when it starts
+    clock.now += timedelta(hours=1)
+    source.insert_one({"_id": 7, "at": clock.now - timedelta(minutes=5)})
+    lost = project.run("p")
+    assert lost.error is not None
+    assert lost.error["exit_code"] == 4
+    assert "made anew" in str(lost.error)
+    run = project.run("p", on_lost=policy)
+    assert run.status == "done", run.error
+    assert ids(project, "db.dst") == ([0, 1, 2, 7] if policy == "restart" else [7])
+    clock.now += timedelta(hours=1)
+    assert values(project)["rows"] == 0
+
+
+def test_an_increment_goes_on_in_a_table_that_a_copy_has_replaced(
+    make: Make, clock: Clock, source: Any
+) -> None:
+    project = make("steps: {s: {copy: {from: db.src, to: db.dst, mode: upsert, key: [_id], since: at}}}")
+    assert values(project)["rows"] == 3
+    assert project.copy("db.src", "db.dst", mode="replace").rows == 3
+    clock.now += timedelta(hours=1)
+    source.insert_one({"_id": 7, "at": clock.now - timedelta(minutes=5)})
+    assert values(project)["rows"] == 1
+    assert ids(project, "db.dst") == [0, 1, 2, 7]

@@ -217,7 +217,7 @@ class CopyStep:
     def _increments(self, work: Work) -> Outcome:
         """Everything that is due, piece by piece; what is committed stays when a later piece fails."""
         context, settings, family = work.context, self.settings, work.family
-        start, increment = work.start(), self.increment(work)
+        start, increment = work.delivery.of_same_table(work.start()), self.increment(work)
         plan = increment.plan(start, family.interrupted if family else None)
         done = Outcome(plan.values, notes(plan, settings))
         for piece in plan.pieces:

@@ -13,9 +13,9 @@ from typing import Any
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Changes, Mode, Sink, Table, Write, Writer, Written
-from levada.errors import Fatal, ScanLost
+from levada.errors import Fatal, PositionLost, ScanLost
 from levada.positions import Position
-from levada.state import Positions, Quarantine, reconcile
+from levada.state import OnLost, Positions, Quarantine, reconcile
 from levada.steps.base import StepContext
 from levada.windows import Window
 
@@ -89,6 +89,26 @@ class Delivery:
             on_lost=self._context.on_lost,
             where=f"{owner} -> {table}",
         )
+
+    def of_same_table(self, start: Position) -> Position:
+        """Where an increment goes on from: a table that was made anew has not what came before.
+
+        Args:
+            start: as returned by `start`.
+
+        Raises:
+            PositionLost: it was made anew, and nobody has said how to go on.
+        """
+        owner, same = self._context.owner, getattr(self.sink, "same_table", None)
+        if not start.sequence or same is None or same(owner):
+            return start
+        if self._context.on_lost is OnLost.FAIL:
+            raise PositionLost(
+                "the table was removed and made anew since the last commit: it lacks earlier rows",
+                where=f"{owner} -> {self._target.table}",
+                hint="choose: --on-lost restart reads everything again, --on-lost trust_sink goes on",
+            )
+        return start if self._context.on_lost is OnLost.TRUST_SINK else Position().numbered(start.sequence)
 
     @property
     def write(self) -> Write:

@@ -1,8 +1,8 @@
 """The fence and the position a sink keeps beside its data, in `_levada_positions` of the same database.
 
 One document per owner, collection and lane, and one (lane -1) that only says who is the owner (format 1):
-`{_id: {owner, table, lane}, format, epoch, writer, session?, writes, position?, window?, attempt?,
-updated_at}`.
+`{_id: {owner, table, lane}, format, epoch, writer, session?, writes, position?, collection?, window?,
+attempt?, updated_at}`; `collection` is the UUID of the one that the position was committed to.
 Every bulk write is a transaction that also counts `writes` up, on condition that `writer` is still its own:
 whoever takes the fence over, with the same or a higher epoch, makes that condition fail. `session` is where
 the transactions run: a process that was killed or paused in the middle of one would block the next owner for
@@ -64,6 +64,7 @@ class Fence:
         self.transactions = transactions
         self.writer = uuid4().hex
         self.stored: Document = {}
+        self.uuid: Callable[[], Any] = lambda: None  # of the collection, as it is now
         self._sessions: list[ClientSession] = []
 
     @property
@@ -203,12 +204,18 @@ class Fence:
         change: Document = {"$currentDate": {"updated_at": True}, "$unset": {"attempt": 1}, "$set": {}}
         if position is not None:
             self.refuse_if_older(position, session)
-            change["$set"]["position"] = position.to_dict()
+            change["$set"] |= {"position": position.to_dict(), "collection": self.uuid()}
         if window is not None:
             change["$set"]["window"] = str(window)
         if not change["$set"]:
             del change["$set"]
         self._change(change, session)
+
+    def follow(self, replaced: Any) -> None:
+        """Let all positions that were committed to a collection speak of the one in its place."""
+        if replaced is not None:
+            theirs = {"_id.table": self._table, "collection": replaced}
+            self._documents.update_many(theirs, {"$set": {"collection": self.uuid()}})
 
     def refuse_if_older(self, position: Position, session: ClientSession | None = None) -> None:
         """Raise Fenced if a position is not newer than the stored one."""
@@ -266,6 +273,12 @@ def stored_position(client: MongoClient[Any], database: str, collection: str, ow
         return None
     there = positions(client, database).database.list_collection_names(filter={"name": collection})
     return Position.from_dict(stored["position"]) if there else None
+
+
+def same_collection(client: MongoClient[Any], database: str, collection: str, owner: str, uuid: Any) -> bool:
+    """Whether the collection of this UUID is the one into which an owner committed last; True if unknown."""
+    stored = positions(client, database).find_one({"_id": {"owner": owner, "table": collection, "lane": 0}})
+    return stored is None or stored.get("collection") in (None, uuid)
 
 
 def has_transactions(client: MongoClient[Any]) -> bool:

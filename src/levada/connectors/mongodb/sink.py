@@ -21,7 +21,7 @@ from levada.connectors.base import Query, Table, Write, WritePlan, Writer, Writt
 from levada.connectors.mongodb import strategy
 from levada.connectors.mongodb.claim import Claim, check
 from levada.connectors.mongodb.faults import translated
-from levada.connectors.mongodb.fence import stored_position
+from levada.connectors.mongodb.fence import same_collection, stored_position
 from levada.connectors.mongodb.scan import MongoSource
 from levada.connectors.mongodb.target import Target
 from levada.connectors.mongodb.writer import MongoWriter
@@ -44,6 +44,14 @@ class MongoSink:
         database, collection = self._connection.namespace(self._table)
         with translated(str(self._table)):
             return stored_position(self._connection.client, database, collection, owner)
+
+    def same_table(self, owner: str) -> bool:
+        """Whether the collection is the one into which this owner committed last, not one made anew."""
+        client, (database, collection) = self._connection.client, self._connection.namespace(self._table)
+        with translated(str(self._table)):
+            return same_collection(
+                client, database, collection, owner, Target(client, database, collection).uuid
+            )
 
     def open(self, write: Write) -> Writer:
         """Take the fence and get ready: from here on, earlier writers of this owner are refused.

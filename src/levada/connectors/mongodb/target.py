@@ -176,6 +176,7 @@ class Stage:
         self.index(unique=False)
         database = self._target.database
         before = database[self._target.name].estimated_document_count()
+        replaced = self._target.uuid
         self._fence.hold()
         source, target = (f"{database.name}.{name}" for name in (self.name, self._target.name))
         try:
@@ -185,6 +186,7 @@ class Stage:
                 raise
             self._fence.hold()
             raise Fenced(f"{source} has been dropped by another writer", where=target) from error
+        self._fence.follow(replaced)
         return before
 
     def drop(self) -> None:
