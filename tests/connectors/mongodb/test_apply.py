@@ -413,6 +413,16 @@ def test_an_index_that_does_not_serve_the_key_is_no_index(
     assert db["out"].index_information()["k_1"]["unique"]
 
 
+@pytest.mark.parametrize("second", [("t", "text"), ("place", "2dsphere")])
+def test_an_index_of_words_or_places_beside_the_key_finds_no_key(
+    connection: MongoConnection, db: Database[Document], second: tuple[str, str]
+) -> None:
+    db["out"].create_index([("k", 1), second])
+    apply(connection, [{"k": 1}], changes=Changes())
+    plan = db["out"].find({"k": {"$in": [1]}}).explain()["queryPlanner"]["winningPlan"]
+    assert "'indexName': 'k_1'" in str(plan)
+
+
 def test_a_sparse_index_on_the_key_is_none_and_in_the_way_of_another(
     connection: MongoConnection, db: Database[Document]
 ) -> None:

@@ -60,7 +60,7 @@ class Grouping:
         keyed = [(key, document) for key, document in zip(keys, found, strict=True) if key is not None]
         odd = self._keys.odd(group.key for group in part)
         if odd:
-            odd += [value for value in self._keys.odd(key for key, _ in keyed) if value not in set(odd)]
+            odd = list(dict.fromkeys([*odd, *self._keys.odd(key for key, _ in keyed)]))
         forms = self._equality.forms(odd)
         wanted = {self._keys.form(group.key, forms): group.form for group in part}
         stored: dict[bytes, list[bytes]] = {}

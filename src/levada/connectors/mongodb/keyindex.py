@@ -46,9 +46,15 @@ def key_index(
         if index.get("unique") and set(fields) <= set(key):
             unique = True
         usable = set(fields[: len(key)]) == set(key) and not (index.get("sparse") or index.get("hidden"))
+        usable = usable and _finds_equals(index["key"])
         if usable and found is None:
             found = str(index["name"])
     return KeyIndex(found, unique)
+
+
+def _finds_equals(fields: Mapping[str, Any]) -> bool:
+    """Whether equality is looked up by an index: not where words or places are a part of it."""
+    return all(kind == "hashed" or not isinstance(kind, str) for kind in fields.values())
 
 
 def creation(collection: str, key: Sequence[str], *, unique: bool) -> str:
