@@ -11,10 +11,14 @@ import bson
 import pyarrow as pa
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 import levada
 from levada.errors import ConfigError, Fatal, Retriable
+
+from .conftest import Make
 
 Document = dict[str, Any]
 WHEN = datetime(2026, 11, 23, 5, 6, 7, 89000, tzinfo=UTC)
@@ -265,3 +269,25 @@ def test_a_copy_in_the_order_of_ids(source: Any, mongod: str, database: str, tmp
     levada.copy(url(mongod, database, "here"), f"file://{tmp_path}/out.ejson", mode="replace", order="id")
     found = [json_util.loads(line)["_id"] for line in (tmp_path / "out.ejson").read_text().splitlines()]
     assert found[:5] == [1, 2, 3, "a", "b"]
+
+
+def test_documents_stay_exact_where_they_say_what_happens_to_them(
+    make: Make, mongo: MongoClient[dict[str, Any]], database: str
+) -> None:
+    """Typed columns would make an int64 of an int32, and give `{}` the members of its neighbours."""
+    raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+    db = mongo.get_database(database, codec_options=raw)
+    rows: list[Any] = [
+        {"_id": 1, "n": Int64(5), "d": 5.0, "e": {}},
+        {"_id": 2, "n": 5, "d": Int64(2**40), "e": {"a": 1}, "x": None},
+    ]
+    operations: list[Any] = ["upsert", None]
+    db["src"].insert_many([{**row, "op": op} for row, op in zip(rows, operations, strict=True)])
+    db["src"].insert_one({"_id": 3, "op": "delete"})
+    db["dst"].insert_one({"_id": 3})
+    project = make("steps: {s: {copy: {from: db.src, to: wh.unused}}}")
+    done = project.copy("db.src", "db.dst", mode="upsert", key="_id", operation="op")
+    assert done.values["deleted"] == 1
+    assert [bytes(row.raw) for row in db["dst"].find().sort("_id")] == list(map(bson.encode, rows))
+    with pytest.raises(ConfigError, match="none of the first 3 documents has the field 'opp'"):
+        project.copy("db.src", "db.dst", mode="upsert", key="_id", operation="opp")

@@ -342,7 +342,7 @@ class CopyStep:
             )
         explosion = self._explosion(context, source, target)
         exact = _keeps_documents(context, source) and _keeps_documents(context, target)
-        exact = exact and not (settings.delete_where or settings.operation or settings.shape)
+        exact = exact and not (settings.delete_where or settings.shape)
         resumable = delivery.write.checkpoints is not None
         reader = self._reader(work, replace(piece.query, canonical=exact, resumable=resumable))
         self._attend(reader, piece)
@@ -399,13 +399,13 @@ class CopyStep:
     def _needed(self, work: Work, *, exact: bool) -> list[str]:
         """Columns without which an upsert makes no sense, where the source has the same in all rows.
 
-        Of whole documents the key, which the first ones must have.
+        Of whole documents the first ones must have them.
         """
         settings, write = self.settings, work.delivery.write
         if settings.mode is not Mode.UPSERT or settings.shape is not None:
             return []
         if exact:
-            return list(write.key)
+            return [name for name in (*write.key, settings.operation) if name]
         if not has_columns(work.context.tables.connection(work.source.connection)):
             return []
         return [name for name in (*write.key, settings.version, settings.operation) if name]

@@ -120,14 +120,14 @@ def holding(batches: Iterator[Batch], names: Sequence[str], source: Table) -> It
 
 
 def keyed(batches: Iterator[Batch], names: Sequence[str], source: Table) -> Iterator[Batch]:
-    """Batches of whole documents, if the first ones have these fields: a mistyped key would reject all."""
+    """Batches of whole documents, if the first ones have these fields: a mistyped one would be missed."""
     for number, batch in enumerate(batches):
         if not number and batch.data.num_rows:
             documents = from_canonical(batch.data)
             for name in names:
                 if not any(values_at(documents, name.encode().split(b"."))):
                     raise ConfigError(
-                        f"none of the first {len(documents)} documents has the field {name!r} of the key",
+                        f"none of the first {len(documents)} documents has the field {name!r}",
                         where=str(source),
                         hint="check the name; leave out documents without it by `where:` or `filter:`",
                     )
