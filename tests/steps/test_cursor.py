@@ -138,3 +138,23 @@ def test_steps_need_not_be_whole_seconds(project: Project, clock: Clock, source:
     assert done.rows == 8
     assert done.values["steps"] > 1
     assert done.values["steps"] <= 8
+
+
+@pytest.mark.parametrize("name", ["at", "parts.at"])
+def test_an_array_that_lies_in_two_intervals_is_not_appended_twice(
+    project: Project, clock: Clock, source: Any, name: str
+) -> None:
+    early, late = clock.now - timedelta(hours=1), clock.now + timedelta(minutes=30)
+    several: Any = [early, late] if name == "at" else [{"at": early}, {"at": late}]
+    first, _, inner = name.partition(".")
+    source.insert_many([{"_id": 1, first: several}, {"_id": 2, first: {inner: early} if inner else early}])
+    rows, told = 0, []
+    for _ in range(3):
+        done = project.copy("db.src", "lake.dst", since=name, mode="append")
+        rows += done.rows
+        told.append(str(done.note))
+        clock.now += timedelta(hours=1)
+    assert rows == 1
+    assert f"1 rows without {name} left out" in told[0]
+    assert f"1 rows without {name} left out" in told[1]
+    assert project.copy("db.src", "wh.dst", since=name, key="_id").rows == 2

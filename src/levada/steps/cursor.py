@@ -198,6 +198,23 @@ class Cursor:
             found = {"$or": [found, {self.name: {"$in": [float("nan"), *_ENDLESS]}}]}
         return self.filtered(found)
 
+    def several(self, kind: Literal["time", "number"], low: Value | None, high: Value) -> dict[str, Any]:
+        """The filter of rows with more than one cursor, one of them in an interval (MongoDB's arrays)."""
+        name, mine = f"${self.name}", [self._time_type] if kind == "time" else [*_NUMBERS]
+        values = {"$cond": [{"$isArray": [name]}, name, []]}
+        cursors = {"$filter": {"input": values, "cond": {"$in": [{"$type": "$$this"}, mine]}}}
+        least = {} if low is None else {"$gte": _bson(low)}
+        return {self.name: {**least, "$lte": _bson(high)}, "$expr": {"$gt": [{"$size": cursors}, 1]}}
+
+    def either(self, query: Query, condition: Mapping[str, Any]) -> Query:
+        """The rows of the copy that a query finds, and those for which this filter holds (MongoDB)."""
+        return replace(query, filter={"$or": [dict(query.filter), self.filtered(condition).filter]})
+
+    def neither(self, query: Query, condition: Mapping[str, Any]) -> Query:
+        """The rows of a query for which this filter does not hold (MongoDB)."""
+        parts = [dict(query.filter)] if query.filter else []
+        return replace(query, filter={"$and": [*parts, {"$nor": [condition]}]})
+
     def filtered(self, condition: Mapping[str, Any]) -> Query:
         """The rows of the copy for which this filter holds as well (MongoDB)."""
         own = self.query.filter

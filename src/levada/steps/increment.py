@@ -263,7 +263,10 @@ class Increment:
     ) -> tuple[int, list[Piece]]:
         """Rows without a cursor, and the pieces with those that are to be read."""
         rule, query = self._settings.rule, self._cursor.without(kind or "time")
-        bare = self._cursor.count(query)
+        told = query
+        if kind and pieces and self._cursor.mongodb and self._settings.mode is Mode.APPEND:
+            told, pieces = self._parted(kind, query, pieces)
+        bare = self._cursor.count(told)
         if bare and rule == "error":
             raise Fatal(
                 f"{bare:,} rows have no {self._cursor.name!r}, or one of another type",
@@ -275,6 +278,18 @@ class Increment:
         if not pieces:
             return bare, [Piece(query, reached=last, bare=True)]
         return bare, [replace(pieces[0], also=query), *pieces[1:]]
+
+    def _parted(self, kind: Kind, bare: Query, pieces: list[Piece]) -> tuple[Query, list[Piece]]:
+        """Rows in several pieces beside those without a cursor, and the pieces without them.
+
+        They would be appended twice.
+        """
+        cursor, window = self._cursor, pieces[0].window
+        last = pieces[-1].reached
+        assert last is not None
+        several = cursor.several(kind, window.start if window else None, last)
+        parted = [replace(piece, query=cursor.neither(piece.query, several)) for piece in pieces]
+        return cursor.either(bare, several), parted
 
     def known(self, start: Position) -> Value | None:
         """The watermark; later runs count the position alone: the watermark may have been lost.
