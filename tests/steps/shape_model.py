@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -103,6 +104,7 @@ def _int(value: Any, bits: int) -> int:
 
 
 def _double(value: Any) -> float:
+    _refuse_leading_zeros(value)
     number = float(value)
     same = number == value if isinstance(value, int | float) else Decimal(repr(number)) == Decimal(value)
     if same or number != number:
@@ -110,7 +112,14 @@ def _double(value: Any) -> float:
     raise ValueError(value)
 
 
+def _refuse_leading_zeros(value: Any) -> None:
+    """A number has none, a code that is made of digits may."""
+    if isinstance(value, str) and re.match(r"-?0[0-9]", value):
+        raise ValueError(value)
+
+
 def _decimal(value: Any) -> Decimal128:
+    _refuse_leading_zeros(value)
     number = Decimal(repr(value) if isinstance(value, float) else value)
     if not number.is_finite() or len(number.as_tuple().digits) > 34:
         raise ValueError(value)
