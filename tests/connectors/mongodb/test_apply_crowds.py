@@ -15,7 +15,7 @@ from pymongo import MongoClient, client_session_shared
 
 from levada.connectors.base import Changes
 from levada.connectors.mongodb import MongoConnection, MongoSettings
-from levada.connectors.mongodb.applylookup import Lookup
+from levada.connectors.mongodb.apply.lookup import Lookup
 from levada.errors import Retriable
 
 from .applying import MANY, Document, apply

@@ -15,8 +15,9 @@ from pymongo.database import Database
 from levada.batches import Batch
 from levada.bson import Documents
 from levada.connectors.base import Changes, Mode, Write, Written
-from levada.connectors.mongodb import MongoConnection, applyknown
-from levada.connectors.mongodb.applyknown import Known, Table
+from levada.connectors.mongodb import MongoConnection
+from levada.connectors.mongodb.apply import known
+from levada.connectors.mongodb.apply.known import Known, Table
 from levada.connectors.mongodb.lanes import Lanes
 
 from .applying import OUT, OWNER, Document, apply, stored
@@ -39,7 +40,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often the whole target was read; after 3,000 rows at the earliest."""
     seen: list[str] = []
     read = Known.read
-    monkeypatch.setattr(applyknown, "LEAST_ROWS", 3_000)
+    monkeypatch.setattr(known, "LEAST_ROWS", 3_000)
 
     def counted(self: Known) -> None:
         seen.append("read")
@@ -176,7 +177,7 @@ def test_a_look_that_fails_leaves_the_load_to_lookups(
 ) -> None:
     apply(connection, *parts(rows()), changes=Changes())
     killed: list[int] = []
-    replies = applyknown.replies
+    replies = known.replies
 
     def interrupted(*arguments: Any) -> Iterator[Documents]:
         for documents in replies(*arguments):
@@ -187,7 +188,7 @@ def test_a_look_that_fails_leaves_the_load_to_lookups(
                     killed.extend(each["cursor"]["cursorId"] for each in found if "cursor" in each)
                 db.command("killCursors", "out", cursors=killed)
 
-    monkeypatch.setattr(applyknown, "replies", interrupted)
+    monkeypatch.setattr(known, "replies", interrupted)
     again = apply(connection, *parts(rows()), changes=Changes())
     assert len(killed) == 1
     assert (again.rows, again.unchanged) == (N, N)
@@ -200,9 +201,9 @@ def test_a_table_of_digests_finds_what_is_in_it_and_nothing_else() -> None:
     digests = rng.integers(0, 2**63, (1000, 2)).astype(np.uint64)
     digests[500:600, 0] = digests[:100, 0]  # halves may be equal
     table = Table(digests[:700])
-    known = {tuple(row) for row in digests[:700].tolist()}
+    first = {tuple(row) for row in digests[:700].tolist()}
     found = table.places(digests) >= 0
-    assert not (found & [tuple(row) not in known for row in digests.tolist()]).any()
+    assert not (found & [tuple(row) not in first for row in digests.tolist()]).any()
     assert found[100:500].all()
     table.meet(table.places(digests[100:105]))
     table.meet(table.places(digests[100:105]))

@@ -15,10 +15,10 @@ from pymongo.database import Database
 
 from levada.connectors.base import OPERATIONS, Changes, Mode, Write
 from levada.connectors.mongodb import MongoConnection
-from levada.connectors.mongodb.apply import Applier
-from levada.connectors.mongodb.applyfold import Change, Fold
-from levada.connectors.mongodb.applyintake import Intake
-from levada.connectors.mongodb.applykeys import Keys
+from levada.connectors.mongodb.apply.applier import Applier
+from levada.connectors.mongodb.apply.fold import Change, Fold
+from levada.connectors.mongodb.apply.intake import Intake
+from levada.connectors.mongodb.apply.keys import Keys
 from levada.connectors.mongodb.fence import Fence
 from levada.connectors.mongodb.lanes import Tally
 

@@ -14,7 +14,7 @@ from levada.batches import Batch
 from levada.bson import Documents, to_canonical
 from levada.connectors.base import Changes, Fence, Mode, Write
 from levada.connectors.mongodb import MongoConnection, MongoSettings
-from levada.connectors.mongodb.applylookup import Lookup
+from levada.connectors.mongodb.apply.lookup import Lookup
 from levada.errors import Fatal, Fenced, Retriable
 from levada.positions import Position
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 from pymongo import MongoClient
 
 from levada.batches import Batch
-from levada.connectors.mongodb.applyfold import DELETE, Change
-from levada.connectors.mongodb.applygroups import Group, Grouping
-from levada.connectors.mongodb.applykeys import Equality, Keys
-from levada.connectors.mongodb.applylookup import Lookup, TooMuch
+from levada.connectors.mongodb.apply.fold import DELETE, Change
+from levada.connectors.mongodb.apply.groups import Group, Grouping
+from levada.connectors.mongodb.apply.keys import Equality, Keys
+from levada.connectors.mongodb.apply.lookup import Lookup, TooMuch
 from levada.connectors.mongodb.rows import encoded
 from levada.connectors.mongodb.target import Target
 from levada.errors import Fatal

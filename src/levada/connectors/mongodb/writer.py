@@ -19,10 +19,10 @@ from pymongo.errors import OperationFailure
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Mode, Write, Written
 from levada.connectors.mongodb import times
-from levada.connectors.mongodb.applydecide import Refused
-from levada.connectors.mongodb.applyfold import Change
-from levada.connectors.mongodb.applying import Applying
-from levada.connectors.mongodb.applylookup import TooMuch
+from levada.connectors.mongodb.apply.decide import Refused
+from levada.connectors.mongodb.apply.fold import Change
+from levada.connectors.mongodb.apply.lookup import TooMuch
+from levada.connectors.mongodb.apply.upsert import Applying
 from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.faults import INVALID_BSON, TOO_LARGE, translated
 from levada.connectors.mongodb.insert import Failed, Inserter, Judge, Verdict

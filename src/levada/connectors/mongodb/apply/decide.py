@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from levada.connectors.mongodb import applywrite, fields
-from levada.connectors.mongodb.applyfold import DELETE, INSERT, UPSERT, Change, Fold, Row
-from levada.connectors.mongodb.applygroups import Group
-from levada.connectors.mongodb.applywrite import Statement
+from levada.connectors.mongodb import fields
+from levada.connectors.mongodb.apply import statements
+from levada.connectors.mongodb.apply.fold import DELETE, INSERT, UPSERT, Change, Fold, Row
+from levada.connectors.mongodb.apply.groups import Group
+from levada.connectors.mongodb.apply.statements import Statement
 from levada.connectors.mongodb.rows import MAX_DOCUMENT
 
 #: What becomes of a group.
@@ -149,13 +150,13 @@ class Decision:
             self._delete(place, old)  # servers have crashed of such an update (6.0)
             self._insert(place, fields.with_id(old.identity, new.body), CHANGED)
         else:
-            self._put(Statement(applywrite.UPDATE, place, old, new.body), CHANGED)
+            self._put(Statement(statements.UPDATE, place, old, new.body), CHANGED)
 
     def _delete(self, place: int, old: Row) -> None:
-        self.outcome.statements.append(Statement(applywrite.DELETE, place, old))
+        self.outcome.statements.append(Statement(statements.DELETE, place, old))
 
     def _insert(self, place: int, document: bytes, done: str) -> None:
-        self._put(Statement(applywrite.INSERT, place, _NOTHING, document), done)
+        self._put(Statement(statements.INSERT, place, _NOTHING, document), done)
 
     def _put(self, statement: Statement, done: str) -> None:
         if statement.size > MAX_DOCUMENT:

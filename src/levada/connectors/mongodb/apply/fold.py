@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from levada.connectors.base import Changes
 from levada.connectors.mongodb import fields
-from levada.connectors.mongodb.applykeys import Key
+from levada.connectors.mongodb.apply.keys import Key
+from levada.connectors.mongodb.apply.versions import NONE, Version, version_of
 from levada.connectors.mongodb.fields import Element
 from levada.connectors.mongodb.rows import identity
-from levada.connectors.mongodb.versions import NONE, Version, version_of
 
 INSERT, UPSERT, UPDATE, DELETE = "insert", "upsert", "update", "delete"
 

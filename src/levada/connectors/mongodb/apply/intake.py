@@ -10,9 +10,9 @@ from levada.bson import Documents
 from levada.bson.elements import Malformed
 from levada.connectors.base import OPERATIONS, Write
 from levada.connectors.mongodb import fields
-from levada.connectors.mongodb.applyfold import UPSERT, Change, Fold, omits_nulls
-from levada.connectors.mongodb.applykeys import Key, Keys
-from levada.connectors.mongodb.applyknown import Known
+from levada.connectors.mongodb.apply.fold import UPSERT, Change, Fold, omits_nulls
+from levada.connectors.mongodb.apply.keys import Key, Keys
+from levada.connectors.mongodb.apply.known import Known
 from levada.connectors.mongodb.rows import MAX_DOCUMENT, encoded
 from levada.errors import ConfigError
 

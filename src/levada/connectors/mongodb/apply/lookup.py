@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from levada.bson import Documents, split_reply
 from levada.connectors.mongodb import fields
-from levada.connectors.mongodb.applykeys import Key, Keys
+from levada.connectors.mongodb.apply.keys import Key, Keys
 from levada.connectors.mongodb.raw import RAW, parsed
 
 MOST_EQUALITIES = 500  # of one `$or`

@@ -12,8 +12,8 @@ from pymongo.errors import PyMongoError
 
 from levada.bson import Documents, differences
 from levada.connectors.mongodb import fields
-from levada.connectors.mongodb.applyfold import Row
-from levada.connectors.mongodb.applylookup import equal
+from levada.connectors.mongodb.apply.fold import Row
+from levada.connectors.mongodb.apply.lookup import equal
 from levada.connectors.mongodb.insert import Failed, raise_write_error
 from levada.connectors.mongodb.raw import Sealed
 from levada.connectors.mongodb.rows import MAX_DOCUMENT, chunks

@@ -17,8 +17,8 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from levada.bson import Documents, digests
-from levada.connectors.mongodb.applykeys import Keys
-from levada.connectors.mongodb.applylookup import replies
+from levada.connectors.mongodb.apply.keys import Keys
+from levada.connectors.mongodb.apply.lookup import replies
 
 MOST_DOCUMENTS = 20_000_000  # 16 bytes each, 40 while they are sorted
 LEAST_ROWS = 10_000  # looked up before

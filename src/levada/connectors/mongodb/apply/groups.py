@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from levada.bson import Documents
-from levada.connectors.mongodb.applyfold import Change
-from levada.connectors.mongodb.applykeys import Equality, Key, Keys
+from levada.connectors.mongodb.apply.fold import Change
+from levada.connectors.mongodb.apply.keys import Equality, Key, Keys
 
 
 @dataclass(slots=True)

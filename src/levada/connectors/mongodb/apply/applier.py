@@ -28,12 +28,12 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from levada.batches import Rejected
-from levada.connectors.mongodb.applydecide import DELETED, NEW, SAME, Decision, Outcome, Refused
-from levada.connectors.mongodb.applyfold import INSERT, UPSERT, Change, Fold
-from levada.connectors.mongodb.applygroups import Group, Grouping
-from levada.connectors.mongodb.applykeys import Equality, Keys
-from levada.connectors.mongodb.applylookup import Crowded, Lookup, TooMuch
-from levada.connectors.mongodb.applywrite import Moved, Statements
+from levada.connectors.mongodb.apply.decide import DELETED, NEW, SAME, Decision, Outcome, Refused
+from levada.connectors.mongodb.apply.fold import INSERT, UPSERT, Change, Fold
+from levada.connectors.mongodb.apply.groups import Group, Grouping
+from levada.connectors.mongodb.apply.keys import Equality, Keys
+from levada.connectors.mongodb.apply.lookup import Crowded, Lookup, TooMuch
+from levada.connectors.mongodb.apply.statements import Moved, Statements
 from levada.connectors.mongodb.faults import DUPLICATE_KEY, INVALID_BSON, TOO_LARGE
 from levada.connectors.mongodb.fence import RETRIES, Fence
 from levada.connectors.mongodb.insert import Failed, reason_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pymongo.client_session import ClientSession
 
 from levada.batches import Batch, Rejected
-from levada.connectors.mongodb.apply import Applier
-from levada.connectors.mongodb.applyfold import Change, Fold
-from levada.connectors.mongodb.applyintake import Intake
-from levada.connectors.mongodb.applykeys import Keys
-from levada.connectors.mongodb.applyknown import Known
+from levada.connectors.mongodb.apply.applier import Applier
+from levada.connectors.mongodb.apply.fold import Change, Fold
+from levada.connectors.mongodb.apply.intake import Intake
+from levada.connectors.mongodb.apply.keys import Keys
+from levada.connectors.mongodb.apply.known import Known
 from levada.connectors.mongodb.claim import Claim
 from levada.connectors.mongodb.lanes import Tally
 

@@ -1,0 +1,1 @@
+"""Keyed changes of one collection: what becomes of stored rows, and how it is written."""
