@@ -122,11 +122,17 @@ def test_a_name_of_a_cte_is_not_a_table() -> None:
     assert addresses("with q as (select 1 as a) select a from q join lake.t using (a)") == ("lake.t",)
 
 
+@pytest.mark.parametrize("tail", [" -- note", "; -- note", ";;", "; /* a ; b */ ;"])
+def test_a_select_may_end_with_semicolons_and_notes(tail: str) -> None:
+    assert list(read_statement(f"select a from shop.t{tail}", resolve).inputs) == ["shop.t"]
+
+
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
         ("selec 1", "can't parse"),
         ("select 1; select 2", "not one SELECT"),
+        ("select 1; -- note\nselect 2", "not one SELECT"),
         ("delete from shop.t", "not one SELECT"),
         ("select a from t", "unknown table 't'"),
         ("select a from nowhere.t", "unknown connection 'nowhere'"),

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.connectors.base import OPERATIONS, Changes, Mode, Write
-from levada.connectors.reading import OFFLINE
+from levada.connectors.scratch import scratch
 from levada.connectors.sqltext import quoted
 from levada.errors import ConfigError
 from levada.types import kind_of
@@ -133,19 +134,20 @@ def codes(column: pa.Array) -> Codes:
     return np.asarray(pc.if_else(column.is_null(), UPSERT, found)).astype(np.int8)
 
 
-def fold(rows: pa.RecordBatchReader, changes: Changes, memory_limit: str) -> tuple[Numbers, Codes, Numbers]:
+def fold(
+    rows: pa.RecordBatchReader, changes: Changes, memory_limit: str, folder: Path | None = None
+) -> tuple[Numbers, Codes, Numbers]:
     """Places, operations and rounds of the changes that remain.
 
     Args:
         rows: key columns, then `PLACE`, and where there are any `OPERATION` (codes) and `VERSION`.
         changes: of the write.
         memory_limit: as DuckDB writes it.
+        folder: for what does not fit into it.
     """
-    import duckdb
-
     keys = ", ".join(quoted(name) for name in rows.schema.names if not name.startswith("_levada_"))
     operations = OPERATION in rows.schema.names
-    with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:
+    with scratch(folder, memory_limit) as connection:
         connection.register("incoming", rows)
         given = OPERATION if operations else f"{UPSERT}::TINYINT AS {OPERATION}"
         version = VERSION if changes.version else f"NULL::TINYINT AS {VERSION}"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from levada.connectors.reading import OFFLINE
+from levada.connectors.scratch import scratch
 from levada.connectors.spool import Spool
 from levada.connectors.sqltext import quoted
 from levada.types import kind_of
 
-_MEMORY = "512MB"
+if TYPE_CHECKING:
+    import duckdb
+
 _NUMBER = "levada number"
 
 
@@ -34,14 +35,11 @@ def missing(target: Spool, source: Spool, key: Sequence[str]) -> tuple[npt.NDArr
     whole = " and ".join(f"target.{quoted(name)} is not null" for name in key)
     number = quoted(_NUMBER)
     gone = f"select {number} as n from target anti join source on {same} where {whole} order by n"  # noqa: S608
-    with tempfile.TemporaryDirectory() as folder:
-        options = {**OFFLINE, "temp_directory": folder, "memory_limit": _MEMORY}
-        with duckdb.connect(config=options) as connection:
-            connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
-            _load(connection, "target", target)
-            _load(connection, "source", source)
-            found = np.asarray(connection.sql(gone).fetchnumpy()["n"], np.int64)
-            counted = connection.sql(f"select count(*) from target where {whole}").fetchall()  # noqa: S608
+    with scratch() as connection:
+        _load(connection, "target", target)
+        _load(connection, "source", source)
+        found = np.asarray(connection.sql(gone).fetchnumpy()["n"], np.int64)
+        counted = connection.sql(f"select count(*) from target where {whole}").fetchall()  # noqa: S608
     return found, int(counted[0][0])
 
 

@@ -190,7 +190,7 @@ def restored(batch: pa.RecordBatch, schema: pa.Schema, where: str) -> pa.RecordB
 
 
 def one_select(sql: str, dialect: str, where: str) -> str:
-    """SQL that only reads: one query, without a semicolon behind it.
+    """SQL that only reads: one query, without a semicolon and what follows it.
 
     Args:
         dialect: as sqlglot calls it.
@@ -202,15 +202,18 @@ def one_select(sql: str, dialect: str, where: str) -> str:
 
     try:
         statements = sqlglot.parse(sql, dialect=dialect)
+        tokens = sqlglot.tokenize(sql, dialect=dialect)
     except sqlglot.errors.SqlglotError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"can't parse the SQL: {reason}", where=where) from error
+    statements = [one for one in statements if one and not isinstance(one, sqlglot.exp.Semicolon)]
     if len(statements) != 1 or not isinstance(statements[0], sqlglot.exp.Query):
         raise ConfigError("`sql` is not one SELECT", where=where, hint="the copy says where the rows go")
     writing = sqlglot.exp.DML, sqlglot.exp.DDL, sqlglot.exp.Into
     if any(not isinstance(found, sqlglot.exp.Query) for found in statements[0].find_all(*writing)):
         raise ConfigError("`sql` may only read", where=where, hint="write one SELECT")
-    return sql.strip().rstrip(";")
+    ends = [token.start for token in tokens if token.token_type is sqlglot.tokens.TokenType.SEMICOLON]
+    return sql[: ends[0]].strip() if ends else sql.strip()
 
 
 class Watermark:

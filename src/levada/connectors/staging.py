@@ -29,7 +29,7 @@ from levada.connectors.folding import (
     fold,
     shape_of,
 )
-from levada.connectors.reading import OFFLINE
+from levada.connectors.scratch import scratch
 from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Convert, Spool
 from levada.connectors.sqltext import literal, quoted, within
@@ -292,7 +292,10 @@ class Staging:
             check_version(version, str(write.table))
             extra.append(pa.field(VERSION, stored_type(version.type)))
         places, operations, rounds = fold(
-            self._numbered(key_of(write), extra, write.changes.version), write.changes, memory_limit
+            self._numbered(key_of(write), extra, write.changes.version),
+            write.changes,
+            memory_limit,
+            self.folder,
         )
         return Folded(places, operations, rounds, self._shapes_at(places), tuple(self._columns) or ((),))
 
@@ -322,11 +325,9 @@ class Staging:
         """Of rows with the same key keep the last one, by the order they came in."""
         if self.schema is None or self._keep is not None or not self.rows:
             return
-        import duckdb
-
         key = key_of(named(self.write, self.schema))
         names = ", ".join(quoted(f"k{i}") for i in range(len(key)))
-        with duckdb.connect(config={**OFFLINE, "memory_limit": memory_limit}) as connection:
+        with scratch(self.folder, memory_limit) as connection:
             connection.register("keys", self._numbered(key))
             found = connection.sql(
                 f"SELECT max({PLACE}) AS place FROM keys GROUP BY {names} ORDER BY place"  # noqa: S608

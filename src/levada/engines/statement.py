@@ -88,7 +88,9 @@ def addresses(text: str) -> tuple[str, ...]:
 
 def _parse(text: str) -> exp.Query:
     try:
-        statements = parse(text, dialect="duckdb")
+        statements = [
+            one for one in parse(text, dialect="duckdb") if one and not isinstance(one, exp.Semicolon)
+        ]
     except SqlglotError as error:
         raise ConfigError(f"can't parse the SQL: {str(error).splitlines()[0]}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):

@@ -47,6 +47,11 @@ def test_the_result_of_a_query_is_read(connection: DuckdbConnection) -> None:
     assert rows(connection, f"{sql.partition(' --')[0]};") == expected
 
 
+@pytest.mark.parametrize("tail", [" -- note", "; -- note", ";;", "; /* a ; b */ ;", "\n;\n-- one\n-- two\n"])
+def test_a_query_may_end_with_semicolons_and_notes(connection: DuckdbConnection, tail: str) -> None:
+    assert rows(connection, f"select count(*) as n, ';' as s from t{tail}") == [{"n": 48, "s": ";"}]
+
+
 def test_sums_of_integers_are_64_bits_wide_and_larger_ones_an_error(connection: DuckdbConnection) -> None:
     source = connection.source(TABLE, Query(sql="select sum(k) as total from t"))
     assert next(source.read(None, None)).data.schema.field("total").type == pa.int64()
@@ -73,6 +78,8 @@ def test_columns_conditions_windows_and_watermarks_go_on_top_of_it(connection: D
         "insert into t values (1, 1, now())",
         "create table u as select 1",
         "select 1; select 2",
+        "select 1; -- note\nselect 2",
+        "-- a note alone",
         "copy t to 'x.csv'",
         "pragma database_list",
         "attach 'x.db'",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -111,3 +112,34 @@ def test_changes_of_a_table_without_the_key_are_its_first_rows(lake: Lake) -> No
     )
     change(lake, Changes("op"), news)
     assert lake.rows("k", "n") == [("k1", 2), (None, 1)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(),
+        Changes(operation="o", version="n"),
+        Changes(merge="fields", version="n"),
+        Changes(merge="fields", on_null="keep"),
+    ],
+)
+def test_no_database_that_helps_is_without_a_limit_to_its_memory(
+    lake: Lake, changes: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, str]] = []
+    connect = duckdb.connect
+
+    def watched(*given: Any, **named: Any) -> duckdb.DuckDBPyConnection:
+        connection = connect(*given, **named)
+        limits = "select current_setting('memory_limit'), current_setting('temp_directory')"
+        opened.extend(connection.execute(limits).fetchall())
+        return connection
+
+    lake.write(items(1, 2, 3, n=2))
+    monkeypatch.setattr(duckdb, "connect", watched)
+    news = [{"k": f"k{k}", "n": k, "o": o} for k, o in ((1, "delete"), (1, "insert"), (2, "upsert"))]
+    change(lake, changes, rows(*news, n=pa.int64(), o=pa.string()))
+    assert opened
+    for memory, folder in opened:
+        assert memory == "488.2 MiB"  # 512 MB
+        assert not folder.startswith(".")  # which is what DuckDB takes by itself

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,8 +18,8 @@ from levada.connectors.folding import DELETE, INSERT, OPERATION, TAKEN, UPSERT
 from levada.connectors.keyed import NEW, OLD, Keyed
 from levada.connectors.lake.plan import Plan
 from levada.connectors.lake.table import Snapshot
-from levada.connectors.reading import OFFLINE
 from levada.connectors.rounds import Applied, apply
+from levada.connectors.scratch import scratch
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, key_of
 from levada.types.names import SIDE_SUFFIX
@@ -117,16 +116,8 @@ class Outcome:
 @contextmanager
 def outcome(snapshot: Snapshot, planned: Plan, staging: Staging) -> Iterator[Outcome]:
     """Apply the changes to the rows that are stored under their keys, outside of the table."""
-    import duckdb
-
     keys = _listed(key_of(planned.write))
-    if staging.folder:
-        staging.folder.mkdir(parents=True, exist_ok=True)
-    with (
-        TemporaryDirectory(prefix="levada-", dir=staging.folder) as folder,
-        duckdb.connect(config={**OFFLINE, "temp_directory": folder}) as connection,
-    ):
-        _run(connection, "SET GLOBAL TimeZone = 'UTC'")
+    with scratch(staging.folder) as connection:
         schema = pa.schema([*planned.stored, *TAKEN])
         _register(connection, "news", schema, changed_rows(planned, staging))
         _run(connection, "CREATE TABLE changes AS FROM news")
@@ -143,13 +134,10 @@ def outcome(snapshot: Snapshot, planned: Plan, staging: Staging) -> Iterator[Out
 
 def count_older(snapshot: Snapshot, planned: Plan, staging: Staging, merged: Keyed) -> int:
     """How many changes are older than what is stored under their keys."""
-    import duckdb
-
     if merged.newer is None or planned.write.changes.version is None:
         return 0
     columns = [*key_of(planned.write), planned.write.changes.version]
-    with duckdb.connect(config=dict(OFFLINE)) as connection:
-        _run(connection, "SET GLOBAL TimeZone = 'UTC'")
+    with scratch(staging.folder) as connection:
         narrow = pa.schema([*(planned.stored.field(name) for name in columns), _BYTE])
         news = (batch.select(narrow.names) for batch in changed_rows(planned, staging))
         _register(connection, "news", narrow, news)

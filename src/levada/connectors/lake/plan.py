@@ -19,7 +19,7 @@ from levada.connectors.lake.table import (
     partition_columns,
     with_days,
 )
-from levada.connectors.reading import OFFLINE
+from levada.connectors.scratch import scratch
 from levada.connectors.sqltext import bounds, quoted
 from levada.connectors.staging import Staging, encoded, key_of, named, replaced, tag_schema, tags, widened
 from levada.errors import ConfigError, Fatal
@@ -107,13 +107,10 @@ class Plan:
 
     def without_keys(self, rows: Iterator[pa.RecordBatch], staging: Staging) -> Iterator[pa.RecordBatch]:
         """Rows whose key is not among the new ones."""
-        import duckdb
-
         names = [quoted(column) for column in key_of(self.write)]
         match = " AND ".join(f"keys.{name} = kept.{name}" for name in names)
         news = pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))
-        with duckdb.connect(config=dict(OFFLINE)) as connection:
-            connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
+        with scratch(staging.folder) as connection:
             connection.register("news", news)
             connection.execute(f"CREATE TABLE keys AS SELECT {', '.join(names)} FROM news").fetchall()  # noqa: S608
             connection.register("kept", pa.RecordBatchReader.from_batches(self.stored, rows))
