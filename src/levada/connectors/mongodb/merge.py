@@ -3,7 +3,8 @@
 An `aggregate` that ends in `$merge`; two side by side, each over half of the window, where each document goes
 its own way. They can't be part of a transaction, so they are fenced otherwise: one writes nothing when it
 starts after the lease has ended, its comment says whose it is, and the next owner kills it.
-Where it can't be so (documents with the same `_id`, mode append), the rows travel through this process.
+Where it can't be so (documents with the same `_id` or another unique value, mode append), the rows travel
+through this process.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class _Copy:
         return _pipeline(conjunction(parts), source.query)
 
     def run(self) -> Written | None:
-        """What was written; None if documents share an `_id`, with nothing of it left behind."""
+        """What was written; None if rows have to be told apart, since two have what only one may have."""
         mode = self._claim.write.mode
         if mode is Mode.UPSERT:
             return self._upsert()
@@ -127,20 +128,21 @@ class _Copy:
         self._claim.fence.hold()
         return Written(sum(counts), self._claim.removed)
 
-    def _upsert(self) -> Written:
+    def _upsert(self) -> Written | None:
         key = self._claim.write.key
         update: Any = "replace"
         if key != ("_id",):
             update = [{"$replaceWith": {"$mergeObjects": ["$$new", {"_id": "$_id"}]}}]
         into = {"into": self._into(self._claim.target.name), "on": list(key)}
-        self._merge({**into, "whenMatched": update, "whenNotMatched": "insert"})
+        if not self._merge({**into, "whenMatched": update, "whenNotMatched": "insert"}):
+            return None
         rows = self._count()
         self._refuse_if_skipped(rows)
         self._claim.fence.hold()
         return Written(rows)
 
     def _merge(self, stage: dict[str, Any]) -> bool:
-        """Run it, all parts to their end; False if two documents have the same `_id`."""
+        """Run it, all parts to their end; False if two documents have the same `_id`, or what else is unique."""
 
         def run(pipeline: list[dict[str, Any]]) -> bool:
             try:

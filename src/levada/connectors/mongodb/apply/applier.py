@@ -29,7 +29,7 @@ from pymongo.errors import OperationFailure
 
 from levada.batches import Rejected
 from levada.connectors.mongodb.apply.decide import DELETED, NEW, SAME, Decision, Outcome, Refused
-from levada.connectors.mongodb.apply.fold import INSERT, UPSERT, Change, Fold
+from levada.connectors.mongodb.apply.fold import INSERT, UPSERT, Change, Fold, Row
 from levada.connectors.mongodb.apply.groups import Group, Grouping
 from levada.connectors.mongodb.apply.keys import Equality, Keys
 from levada.connectors.mongodb.apply.lookup import Crowded, Lookup, TooMuch
@@ -170,10 +170,10 @@ class Applier:
         blind = self._blind and all(_only_adds(group) for group in part)
         found = [] if blind else self._lookup.find([group.key for group in part], session)
         decision = Decision(self._fold, part, blind=blind)
-        if self._by_body:
-            found = decision.leave(found)
+        rows = decision.leave(found) if self._by_body else [Row.of(document) for document in found]
         if not decision.complete:
-            decision.make(self._grouping.stored(part, found))
+            keyed = [row.body for row in rows] if self._by_body else found
+            decision.make(rows, self._grouping.stored(part, keyed))
         return decision.outcome
 
     def _sorted(self, part: list[Group], refused: Refused, tally: Tally) -> tuple[list[Group], list[Group]]:

@@ -10,7 +10,7 @@ from levada.connectors.mongodb.apply import statements
 from levada.connectors.mongodb.apply.fold import DELETE, INSERT, UPSERT, Change, Fold, Row
 from levada.connectors.mongodb.apply.groups import Group
 from levada.connectors.mongodb.apply.statements import Statement
-from levada.connectors.mongodb.rows import MAX_DOCUMENT
+from levada.connectors.mongodb.rows import MAX_DOCUMENT, identity
 
 #: What becomes of a group.
 NEW, CHANGED, SAME, DELETED = "new", "changed", "same", "deleted"
@@ -73,6 +73,7 @@ class Decision:
         self._fold = fold
         self._part = part
         self._same: set[int] = set()
+        self._bodies: dict[int, bytes] = {}  # of single changes, without `_id`
         self.outcome = Outcome(blind=blind)
 
     @property
@@ -80,30 +81,34 @@ class Decision:
         """Whether all rows were found unchanged."""
         return len(self._same) == len(self._part)
 
-    def leave(self, found: list[bytes]) -> list[bytes]:
+    def leave(self, found: list[bytes]) -> list[Row]:
         """Leave the rows alone that are stored byte for byte; returns what else was found.
 
         Equal bytes without `_id` mean an equal key, so that no key has to be read. Only where rows are
         replaced as a whole, by a unique key without `_id`.
         """
         if not found:
-            return found
+            return []
         bodies = {fields.without_id(document): document for document in found}
         for place, group in enumerate(self._part):
             change = group.changes[0]
             if len(group.changes) > 1 or change.operation == DELETE:
                 continue
-            if bodies.pop(fields.without_id(change.document), None) is not None:
-                self._same.add(place)
-                if change.operation != INSERT:  # which does nothing to a stored row, and counts as nothing
-                    self.outcome.done.append((place, SAME, 0))
-        return list(bodies.values())
+            body = fields.without_id(change.document)
+            if bodies.pop(body, None) is None:
+                self._bodies[place] = body
+                continue
+            self._same.add(place)
+            if change.operation != INSERT:  # which does nothing to a stored row, and counts as nothing
+                self.outcome.done.append((place, SAME, 0))
+        return [Row(identity(document), body) for body, document in bodies.items()]
 
-    def make(self, stored: Mapping[bytes, Sequence[bytes]]) -> None:
+    def make(self, rows: Sequence[Row], stored: Mapping[bytes, Sequence[int]]) -> None:
         """Decide about the other groups.
 
         Args:
-            stored: documents by the forms of the groups' keys.
+            rows: that are stored.
+            stored: their places by the forms of the groups' keys.
 
         Raises:
             Refused: a merged row would be too large.
@@ -116,8 +121,11 @@ class Decision:
                 self.outcome.rejected[place] = f"{len(found)} documents are stored under its key"
             elif not found and len(group.changes) == 1:
                 self._first(place, group.changes[0])
+            elif place in self._bodies and self._fold.plain and group.changes[0].operation != INSERT:
+                self.outcome.last[place] = 0
+                self._replace(place, rows[found[0]], self._bodies[place])
             else:
-                self._fold_into(place, group, Row.of(found[0]) if found else None)
+                self._fold_into(place, group, rows[found[0]] if found else None)
         self.outcome.statements.sort(key=lambda statement: statement.kind)
 
     def _first(self, place: int, change: Change) -> None:
@@ -144,13 +152,17 @@ class Decision:
         elif anew and new.identity not in (None, old.identity):
             self._delete(place, old)
             self._insert(place, fields.with_id(*new), CHANGED)
-        elif new.body == old.body:
-            self.outcome.done.append((place, SAME, 0))
-        elif fields.names_an_operator(new.body) and any(map(fields.repeats_a_name, (old.body, new.body))):
-            self._delete(place, old)  # servers have crashed of such an update (6.0)
-            self._insert(place, fields.with_id(old.identity, new.body), CHANGED)
         else:
-            self._put(Statement(statements.UPDATE, place, old, new.body), CHANGED)
+            self._replace(place, old, new.body)
+
+    def _replace(self, place: int, old: Row, body: bytes) -> None:
+        if body == old.body:
+            self.outcome.done.append((place, SAME, 0))
+        elif fields.names_an_operator(body) and any(map(fields.repeats_a_name, (old.body, body))):
+            self._delete(place, old)  # servers have crashed of such an update (6.0)
+            self._insert(place, fields.with_id(old.identity, body), CHANGED)
+        else:
+            self._put(Statement(statements.UPDATE, place, old, body), CHANGED)
 
     def _delete(self, place: int, old: Row) -> None:
         self.outcome.statements.append(Statement(statements.DELETE, place, old))

@@ -29,12 +29,14 @@ class Change(NamedTuple):
         document: the new row as raw BSON; of a delete only the key and the version matter.
         key: the values of its key's fields.
         version: what it is compared by; None where versions don't matter.
+        form: of the key, as by `Keys.form`.
     """
 
     operation: str
     document: bytes
     key: Key
     version: Version | None = None
+    form: bytes | None = None
 
 
 class Row(NamedTuple):
@@ -87,6 +89,11 @@ class Fold:
     def whole(self) -> bool:
         """Whether a row becomes what the change says, whatever it was."""
         return self._replaces
+
+    @property
+    def plain(self) -> bool:
+        """Whether the last upsert wins, whatever came before."""
+        return self._replaces and self._version is None
 
     @property
     def versioned(self) -> bool:

@@ -41,7 +41,7 @@ class Grouping:
 
     def of(self, changes: Sequence[Change]) -> list[Group]:
         """The changes of each key, in the order in which the keys came."""
-        formed = [self._keys.form(change.key) for change in changes]
+        formed = [change.form or self._keys.form(change.key) for change in changes]
         if None in formed:
             forms = self._equality.forms(self._keys.odd(change.key for change in changes))
             formed = [self._keys.form(change.key, forms) for change in changes]
@@ -54,18 +54,17 @@ class Grouping:
                 group.changes.append(change)
         return list(groups.values())
 
-    def stored(self, part: Sequence[Group], found: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        """What was found under the keys of these groups, by the groups' forms."""
+    def stored(self, part: Sequence[Group], found: Sequence[bytes]) -> dict[bytes, list[int]]:
+        """Places of what was found under the keys of these groups, by the groups' forms."""
         keys = self._keys.of_all(Documents.from_list(found))
-        keyed = [(key, document) for key, document in zip(keys, found, strict=True) if key is not None]
         odd = self._keys.odd(group.key for group in part)
         if odd:
-            odd = list(dict.fromkeys([*odd, *self._keys.odd(key for key, _ in keyed)]))
+            odd = list(dict.fromkeys([*odd, *self._keys.odd(key for key in keys if key is not None)]))
         forms = self._equality.forms(odd)
         wanted = {self._keys.form(group.key, forms): group.form for group in part}
-        stored: dict[bytes, list[bytes]] = {}
-        for key, document in keyed:
-            form = wanted.get(self._keys.form(key, forms))
+        stored: dict[bytes, list[int]] = {}
+        for place, key in enumerate(keys):
+            form = wanted.get(self._keys.form(key, forms)) if key is not None else None
             if form is not None:
-                stored.setdefault(form, []).append(document)
+                stored.setdefault(form, []).append(place)
         return stored

@@ -85,11 +85,11 @@ class Intake:
         if key is None:
             raise _Bad(self._keys.missing(document))
         if not self._fold.versioned:
-            return Change(operation, document, key)
+            return Change(operation, document, key, None, self._keys.form(key))
         version = self._fold.version(document)
         if version is None:
             raise _Bad(f"version {self._rules.version} is of a type that has no order")
-        return Change(operation, document, key, version)
+        return Change(operation, document, key, version, self._keys.form(key))
 
     def _operation_of(self, row: bytes) -> tuple[str, bytes]:
         name = self._operation

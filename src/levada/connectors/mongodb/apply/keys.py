@@ -48,6 +48,7 @@ class Keys:
         self.collation = dict(collation) if collation else None
         self._paths = [tuple(name.encode().split(b".")) for name in names]
         self._identity = self.names == ("_id",)
+        self._plain = _PLAIN if collation else _PLAIN | {STRING}
 
     def of(self, document: bytes) -> Key | None:
         """The key of a document; None if a field of it is null or missing.
@@ -87,7 +88,7 @@ class Keys:
             forms: what `Equality` found out about odd values.
         """
         if len(key) == 1:
-            return self._form(key[0], forms)
+            return key[0] if key[0][0] in self._plain else self._form(key[0], forms)
         parts: list[bytes] = []
         for value in key:
             form = self._form(value, forms)
@@ -98,11 +99,11 @@ class Keys:
 
     def _form(self, value: Element, forms: Mapping[Element, bytes] | None) -> bytes | None:
         tag = value[0]
-        if tag in _PLAIN:
+        if tag in self._plain:
             return value
         if tag == INT32:
             return b"\x12" + value[1:] + (b"\xff\xff\xff\xff" if value[4] & 0x80 else b"\0\0\0\0")
-        if tag in (STRING, SYMBOL) and self.collation is None:
+        if tag == SYMBOL and self.collation is None:
             return b"\x02" + value[1:]
         whole = _whole(value) if tag in (DOUBLE, DECIMAL) else None
         if whole is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
+from struct import Struct
 from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
@@ -20,6 +21,8 @@ from levada.connectors.mongodb.rows import MAX_DOCUMENT, chunks
 
 DELETE, UPDATE, INSERT = range(3)
 _COMMAND_BYTES = 12_000_000
+_NO_ID = b"\x0a"
+_SIZE = Struct("<i")
 
 
 class Moved(PyMongoError):
@@ -98,11 +101,14 @@ class Statements:
         old = Documents.from_list([statement.old.body for statement in part])
         changes = differences(old, Documents.from_list([statement.new for statement in part]))
         for statement, change in zip(part, changes, strict=True):
+            if change and not self._guarded:
+                yield _setting(statement.old.identity or _NO_ID, change)
+                continue
             known = not self._guarded or _fits_condition(statement)
             yield fields.framed(self._condition(statement) + _change(statement, change if known else None))
 
     def _condition(self, statement: Statement) -> bytes:
-        condition = equal(b"_id", statement.old.identity or b"\x0a")
+        condition = equal(b"_id", statement.old.identity or _NO_ID)
         if self._guarded and _fits_condition(statement):
             condition += _is(fields.with_id(statement.old.identity, statement.old.body))
         return fields.nested(fields.DOCUMENT, b"q", fields.framed(condition))
@@ -111,6 +117,30 @@ class Statements:
 def _fits_condition(statement: Statement) -> bool:
     """Whether a condition can name the whole stored row beside the new one."""
     return len(statement.old.body) + len(statement.new) < MAX_DOCUMENT
+
+
+def _setting(identity: fields.Element, change: bytes) -> bytes:
+    """`{q: {_id: {$eq: ...}}, u: {$set: ...}}`: what most updates are, put together at once."""
+    value = len(identity) - 1
+    setting = len(change) + 5
+    return b"".join(
+        (
+            _SIZE.pack(value + setting + 42),
+            b"\x03q\0",
+            _SIZE.pack(value + 20),
+            b"\x03_id\0",
+            _SIZE.pack(value + 10),
+            identity[:1],
+            b"$eq\0",
+            identity[1:],
+            b"\0\0\x03u\0",
+            _SIZE.pack(setting + 11),
+            b"\x03$set\0",
+            _SIZE.pack(setting),
+            change,
+            b"\0\0\0",
+        )
+    )
 
 
 def _change(statement: Statement, change: bytes | None) -> bytes:

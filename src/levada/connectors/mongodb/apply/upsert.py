@@ -45,7 +45,7 @@ class Applying:
 
     def key_of(self, change: Change) -> bytes:
         """Bytes that are the same for changes of one key."""
-        return self._keys.lane(change.key)
+        return change.form or self._keys.lane(change.key)
 
     def store_in(self, changes: list[Change], session: ClientSession | None) -> Tally:
         """Apply all changes in a transaction that has begun."""
