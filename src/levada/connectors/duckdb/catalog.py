@@ -18,13 +18,11 @@ import duckdb
 import pyarrow as pa
 
 from levada.connectors.base import Write
+from levada.connectors.committed import FORMAT, Committed, logical_of
 from levada.connectors.duckdb.database import run
 from levada.connectors.sqltext import quoted
-from levada.errors import Fatal, Fenced
 from levada.positions import Position
 from levada.types.layout import readable_schema
-
-FORMAT = 1
 
 _TABLES = """CREATE TABLE IF NOT EXISTS {schema}._levada_tables (
     target VARCHAR PRIMARY KEY, format INTEGER NOT NULL, logical BLOB NOT NULL)"""
@@ -44,15 +42,6 @@ class Stored:
 
     logical: pa.Schema
     stored: pa.Schema
-
-
-@dataclass(frozen=True)
-class Committed:
-    """What an owner committed last into a table."""
-
-    epoch: int = 0
-    sequence: int = 0
-    position: str | None = None
 
 
 class Catalog:
@@ -106,40 +95,18 @@ class Catalog:
         Raises:
             Fenced: a newer epoch, or this sequence or a later one, is there already.
         """
-        owner, target, where = write.owner, write.table.name, str(write.table)
+        owner, target = write.owner, write.table.name
         known = self.committed(owner, target)
-        epoch = write.fence.epoch if write.fence else known.epoch
-        if epoch < known.epoch:
-            raise Fenced(
-                f"{owner} has epoch {epoch}, the table has seen {known.epoch}",
-                where=where,
-                hint="another run took over; nothing was written",
-            )
-        new = position if position and position.sequence else None
-        if new and new.sequence <= known.sequence:
-            raise Fenced(
-                f"{owner} is at commit {new.sequence}, the table has {known.sequence} already",
-                where=where,
-                hint="another run was faster, or this one committed before it died; nothing was written",
-            )
-        if new is None and write.fence is None:
+        after = known.then(write, position)
+        if after == known and write.fence is None:
             return
-        sequence, text = (new.sequence, new.to_json()) if new else (known.sequence, known.position)
         sql = f"INSERT OR REPLACE INTO {self._schema}._levada_positions VALUES (?, ?, ?, ?, ?, now())"  # noqa: S608
-        run(self._cursor, sql, [owner, target, epoch, sequence, text])
+        run(self._cursor, sql, [owner, target, after.epoch, after.sequence, after.position])
 
     def _logical(self, target: str) -> pa.Schema:
         sql = f"SELECT format, logical FROM {self._schema}._levada_tables WHERE target = ?"  # noqa: S608
         rows = self._rows(sql, [target])
-        if not rows:
-            return pa.schema([])
-        version, logical = rows[0]
-        if version > FORMAT:
-            raise Fatal(
-                f"{target} has format {version}, this Levada reads up to {FORMAT}",
-                hint="upgrade Levada on this machine",
-            )
-        return pa.ipc.read_schema(pa.py_buffer(logical))
+        return logical_of(target, *rows[0]) if rows else pa.schema([])
 
     def _rows(self, sql: str, parameters: list[str]) -> list[Any]:
         """Rows of one of Levada's tables; none where it was never created."""

@@ -48,8 +48,7 @@ class DuckdbSink:
     def position(self, owner: str) -> Position | None:
         """What this owner committed last; None if nothing."""
         with translated(self._database.file), self._database.cursor() as cursor:
-            stored = Catalog(cursor, self._database.settings.schema_name).committed(owner, self._table)
-        return Position.from_json(stored.position) if stored.sequence and stored.position else None
+            return Catalog(cursor, self._database.settings.schema_name).committed(owner, self._table).last
 
     def open(self, write: Write) -> DuckdbWriter:
         """Start a write.

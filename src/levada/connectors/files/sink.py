@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from levada.batches import CANONICAL, Batch, Rejected
 from levada.connectors.base import Changes, Mode, Write, WritePlan, Written
+from levada.connectors.committed import Committed
 from levada.connectors.files.beside import Record
 from levada.connectors.files.formats import Format, by_name
 from levada.connectors.files.output import Output
@@ -22,7 +23,7 @@ from levada.connectors.files.stores import Entry
 from levada.connectors.files.table import FilesTable, Part
 from levada.connectors.spool import Spool
 from levada.connectors.staging import OWNER_TAG, WINDOW_TAG
-from levada.errors import ConfigError, Fenced
+from levada.errors import ConfigError
 from levada.positions import Position
 from levada.types.names import Renaming, originals
 
@@ -200,23 +201,10 @@ class Commit:
         return f"{_compact(window.start)}-{_compact(window.end)}-{owner}"
 
     def _guard(self) -> None:
-        owner, fence, where = self._write.owner, self._write.fence, str(self._write.table)
-        record = self._beside.record(owner)
-        if record is None:
-            return
-        if fence and record.epoch is not None and record.epoch > fence.epoch:
-            raise Fenced(
-                f"{owner} has epoch {fence.epoch}, the table has seen {record.epoch}",
-                where=where,
-                hint="another run took over; nothing was written",
-            )
-        known = record.position.sequence if record.position else None
-        if self._position and known is not None and known >= self._position.sequence:
-            raise Fenced(
-                f"{owner} is at commit {self._position.sequence}, the table has {known} already",
-                where=where,
-                hint="another run was faster, or this one committed before it died; nothing was written",
-            )
+        record = self._beside.record(self._write.owner)
+        if record is not None:
+            sequence = record.position.sequence if record.position else 0
+            Committed(record.epoch or 0, sequence).then(self._write, self._position)
 
     def _replaced(self) -> list[Entry]:
         """The files that give way to this write."""

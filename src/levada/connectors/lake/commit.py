@@ -15,6 +15,7 @@ from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode, Written
+from levada.connectors.committed import Committed
 from levada.connectors.lake.added import add, addable
 from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonce_app, position_app, write_app
 from levada.connectors.lake.draft import Draft
@@ -24,7 +25,7 @@ from levada.connectors.lake.storing import Rows, Storing, appends
 from levada.connectors.lake.table import LakeTable, Snapshot, with_days
 from levada.connectors.rounds import Applied
 from levada.connectors.staging import Staging
-from levada.errors import Fenced, LevadaError, Retriable
+from levada.errors import LevadaError, Retriable
 from levada.positions import Position
 
 _LONGEST_PAUSE = 2.0
@@ -102,24 +103,11 @@ class Commit:
         return self._table.snapshot()
 
     def _guard(self, snapshot: Snapshot) -> None:
-        owner, fence = self._write.owner, self._write.fence
-        epoch = snapshot.version_of(epoch_app(owner))
-        if fence and epoch is not None and epoch > fence.epoch:
-            raise Fenced(
-                f"{owner} has epoch {fence.epoch}, the table has seen {epoch}",
-                where=str(self._write.table),
-                hint="another run took over; nothing was written",
-            )
-        held = self._staging.held
+        owner, held = self._write.owner, self._staging.held
         if isinstance(held, Draft) and held.checkpoints:
             held.checkpoints.refuse_overtaken(snapshot.version_of)
-        sequence = snapshot.version_of(position_app(owner))
-        if self._position and sequence is not None and sequence >= self._position.sequence:
-            raise Fenced(
-                f"{owner} is at commit {self._position.sequence}, the table has {sequence} already",
-                where=str(self._write.table),
-                hint="another run was faster, or this one committed before it died; nothing was written",
-            )
+        epoch, sequence = (snapshot.version_of(app(owner)) or 0 for app in (epoch_app, position_app))
+        Committed(epoch, sequence).then(self._write, self._position)
 
     def _stored(self, snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
         """Write and commit; False if the log refused because of others, or might have."""

@@ -18,15 +18,13 @@ from functools import cached_property
 import pyarrow as pa
 
 from levada.connectors.base import Write
+from levada.connectors.committed import FORMAT, Committed, logical_of
 from levada.connectors.postgres.session import Session
 from levada.connectors.sqltext import literal, quoted
-from levada.errors import Fatal, Fenced
 from levada.positions import Position
 from levada.types.kinds import BSON, NAME, NAMED
 from levada.types.layout import HIDDEN_PREFIX
 from levada.types.postgres import AS_TEXT, ELEMENTS, MOMENTS, READINGS, Reading, decimal_of, sql_type
-
-FORMAT = 1
 
 #: Bits of `pg_trigger.tgtype`. Source: https://www.postgresql.org/docs/current/catalog-pg-trigger.html and
 #: `TRIGGER_TYPE_*` of PostgreSQL's pg_trigger.h.
@@ -201,15 +199,6 @@ class Relation:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Committed:
-    """What an owner committed last into a table."""
-
-    epoch: int = 0
-    sequence: int = 0
-    position: str | None = None
-
-
 class Catalog:
     """The tables of one schema, seen by one session.
 
@@ -298,26 +287,11 @@ class Catalog:
         Raises:
             Fenced: a newer epoch, or this sequence or a later one, is there already.
         """
-        owner, where = write.owner, str(write.table)
-        known = self.committed(owner, target)
-        epoch = write.fence.epoch if write.fence else known.epoch
-        if epoch < known.epoch:
-            raise Fenced(
-                f"{owner} has epoch {epoch}, the table has seen {known.epoch}",
-                where=where,
-                hint="another run took over; nothing was written",
-            )
-        new = position if position and position.sequence else None
-        if new and new.sequence <= known.sequence:
-            raise Fenced(
-                f"{owner} is at commit {new.sequence}, the table has {known.sequence} already",
-                where=where,
-                hint="another run was faster, or this one committed before it died; nothing was written",
-            )
-        if new is None and write.fence is None:
+        known = self.committed(write.owner, target)
+        after = known.then(write, position)
+        if after == known and write.fence is None:
             return
-        sequence, text = (new.sequence, new.to_json()) if new else (known.sequence, known.position)
-        values = ", ".join(map(literal, (owner, target, epoch, sequence, text)))
+        values = ", ".join(map(literal, (write.owner, target, after.epoch, after.sequence, after.position)))
         self._session.execute(
             f"INSERT INTO {self._schema}._levada_positions VALUES ({values}, now()) "  # noqa: S608
             "ON CONFLICT (owner, target) DO UPDATE SET epoch = EXCLUDED.epoch, sequence = EXCLUDED.sequence, "
@@ -376,15 +350,7 @@ class Catalog:
     def _logical(self, target: str) -> pa.Schema:
         sql = f"SELECT format, logical FROM {self._schema}._levada_tables WHERE target = {literal(target)}"  # noqa: S608
         rows = [] if self._missing() else self._session.rows(sql)
-        if not rows:
-            return pa.schema([])
-        version, logical = rows[0]
-        if version > FORMAT:
-            raise Fatal(
-                f"{target} has format {version}, this Levada reads up to {FORMAT}",
-                hint="upgrade Levada on this machine",
-            )
-        return pa.ipc.read_schema(pa.py_buffer(logical))
+        return logical_of(target, *rows[0]) if rows else pa.schema([])
 
 
 def columns_of(session: Session, base: str) -> tuple[Column, ...]:

@@ -51,8 +51,7 @@ class PostgresSink:
         """What this owner committed last; None if nothing."""
         with self._server.session() as session:
             session.begin("READ ONLY")
-            stored = Catalog(session, self._place.schema).committed(owner, self._place.table)
-        return Position.from_json(stored.position) if stored.sequence and stored.position else None
+            return Catalog(session, self._place.schema).committed(owner, self._place.table).last
 
     def open(self, write: Write) -> PostgresWriter:
         """Start a write.
