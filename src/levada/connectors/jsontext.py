@@ -61,6 +61,18 @@ def as_double(value: Decimal | int) -> float:
     return number
 
 
+def single(value: Any) -> Any:
+    """A value from `loads` that is no object or array, as Extended JSON: numbers keep all their digits."""
+    if isinstance(value, Decimal):
+        try:
+            return as_double(value)
+        except ValueError:
+            return {"$numberDecimal": str(value)}
+    if isinstance(value, int) and value not in _INT64:
+        return {"$numberDecimal": str(value)}
+    return value
+
+
 def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -73,14 +85,7 @@ def _wrapped(value: Any) -> Any:
         return {name: _wrapped(member) for name, member in value.items()}
     if isinstance(value, list):
         return [_wrapped(member) for member in value]
-    if isinstance(value, Decimal):
-        try:
-            return as_double(value)
-        except ValueError:
-            return {"$numberDecimal": str(value)}
-    if isinstance(value, int) and value not in _INT64:
-        return {"$numberDecimal": str(value)}
-    return value
+    return single(value)
 
 
-__all__ = ["Malformed", "as_double", "canonical", "canonical_of", "exact", "loads"]
+__all__ = ["Malformed", "as_double", "canonical", "canonical_of", "exact", "loads", "single"]

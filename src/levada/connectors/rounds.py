@@ -1,4 +1,4 @@
-"""Applies folded changes to a DuckDB table, round by round."""
+"""What changes have done to a table; and folded changes as DuckDB applies them, round by round."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from levada.connectors.base import Written
 from levada.connectors.folding import INSERT, OPERATION, ROUND, SHAPE, Folded
 from levada.connectors.keyed import NEW, OLD, Keyed, merge
 
 if TYPE_CHECKING:
     import duckdb
+
+    from levada.connectors.staging import Staging
 
 #: Gives what a MERGE does for rows of batches that had these columns.
 KeyedOf = Callable[[frozenset[str]], Keyed]
@@ -25,12 +28,35 @@ class Applied:
     Args:
         rows: were added or changed.
         deleted: were removed.
-        older: changed nothing because a newer version was stored; None where that is not known.
+        older: changed nothing because a newer version was stored.
+        unchanged: of `rows`, were stored like that already.
     """
 
     rows: int = 0
     deleted: int = 0
-    older: int | None = 0
+    older: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Applied) -> Applied:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Applied(*(one + another for one, another in pairs))
+
+    def written(self, staging: Staging, replaced: int) -> Written:
+        """What a commit of these rows has stored.
+
+        Args:
+            staging: held them.
+            replaced: how many rows gave way to them.
+        """
+        return Written(
+            self.rows,
+            replaced,
+            staging.bytes,
+            tuple(staging.rejected),
+            unchanged=self.unchanged,
+            deleted=self.deleted,
+            older=self.older,
+        )
 
 
 def apply(

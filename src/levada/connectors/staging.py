@@ -20,6 +20,7 @@ from levada.connectors.base import Changes, Mode, Write
 from levada.connectors.folding import (
     OPERATION,
     PLACE,
+    TAKEN,
     VERSION,
     Folded,
     Numbers,
@@ -248,10 +249,14 @@ class Staging:
     def changes(
         self, schema: pa.Schema, convert: Convert = cast
     ) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
-        """The rows to store, and of each what it does: the columns of `levada.connectors.folding.TAKEN`."""
-        folded = self.folded
+        """The rows to store, and of each what it does: the columns of `taken`."""
         for batch, low, high in self._kept(schema, convert):
-            yield batch, folded.taken(low, high)
+            yield batch, self.folded.taken(low, high) if len(self.taken) else {}
+
+    @property
+    def taken(self) -> pa.Schema:
+        """`levada.connectors.folding.TAKEN`; no columns in a write that adds or replaces all its rows."""
+        return pa.schema([]) if self.write.changes == Changes() else TAKEN
 
     @property
     def folded(self) -> Folded:

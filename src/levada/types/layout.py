@@ -154,6 +154,21 @@ def change(old: pa.Field, new: pa.Field) -> Change:
     return Change.NONE if stored_type(old.type) == stored_type(new.type) else Change.CONVERT
 
 
+def castable(old: pa.Field, new: pa.Field) -> bool:
+    """Whether SQL's cast keeps every value of `old` in `new`; a document kept as JSON needs none."""
+    kinds = {kind_of(old), kind_of(new)}
+    if "null" in kinds or change(old, new) is Change.NONE:
+        return True
+    if kinds <= {"int32", "int64", "double", "decimal"}:
+        return True
+    if kinds == {"document"}:
+        known = {field.name: field for field in new.type}
+        return all(castable(field, known[field.name]) for field in old.type)
+    if kinds == {"array"}:
+        return castable(old.type.value_field, new.type.value_field)
+    return kinds == {"date"}
+
+
 def to_stored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the stored form.
 

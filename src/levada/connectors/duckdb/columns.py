@@ -18,10 +18,9 @@ from levada.connectors.sqltext import quoted
 from levada.connectors.staging import named, tag_schema, tags, widened
 from levada.errors import Fatal
 from levada.types import kind_of
-from levada.types.layout import Change, change, grown_type, stored_schema, stored_type
+from levada.types.layout import Change, castable, change, grown_type, stored_schema, stored_type
 
 _SHAPE = "_levada_shape"
-_NUMBERS = {"int32", "int64", "double", "decimal"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _changes(old: pa.Field, new: pa.Field, where: str) -> bool:
         Fatal: values would have to change with it.
     """
     needed = change(old, new)
-    if needed is Change.CONVERT and not _castable(old, new):
+    if needed is Change.CONVERT and not castable(old, new):
         raise Fatal(
             f"column {old.name!r} is stored as {old.type}; the new rows need {new.type} "
             f"({kind_of(old)} -> {kind_of(new)})",
@@ -112,18 +111,3 @@ def _changes(old: pa.Field, new: pa.Field, where: str) -> bool:
             hint="write the table once with mode replace, or cast the column on the way",
         )
     return needed is not Change.NONE and kind_of(old) != "null"
-
-
-def _castable(old: pa.Field, new: pa.Field) -> bool:
-    """Whether SQL's cast keeps every value of `old` in `new`."""
-    kinds = {kind_of(old), kind_of(new)}
-    if "null" in kinds or change(old, new) is Change.NONE:
-        return True
-    if kinds <= _NUMBERS:
-        return True
-    if kinds == {"document"}:
-        known = {field.name: field for field in new.type}
-        return all(_castable(field, known[field.name]) for field in old.type)
-    if kinds == {"array"}:
-        return _castable(old.type.value_field, new.type.value_field)
-    return kinds == {"date"}

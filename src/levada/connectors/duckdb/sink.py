@@ -18,7 +18,7 @@ from levada.connectors.duckdb.catalog import Catalog, Stored
 from levada.connectors.duckdb.columns import Columns, plan
 from levada.connectors.duckdb.database import Database, run, translate, translated
 from levada.connectors.duckdb.outlook import outlook
-from levada.connectors.folding import TAKEN
+from levada.connectors.feeding import Feed
 from levada.connectors.keyed import Keyed, merge
 from levada.connectors.rounds import Applied, apply
 from levada.connectors.sqltext import quoted
@@ -151,15 +151,7 @@ class DuckdbWriter:
         except BaseException:
             _roll_back(cursor)
             raise
-        staging = self._staging
-        return Written(
-            done.rows,
-            gone,
-            staging.bytes,
-            tuple(staging.rejected),
-            deleted=done.deleted,
-            older=done.older or 0,
-        )
+        return done.written(self._staging, gone)
 
     def _store(self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog) -> tuple[int, Applied]:
         """Change the table; returns how many rows gave way, and what became of the new ones."""
@@ -215,42 +207,21 @@ class DuckdbWriter:
     @contextmanager
     def _registered(self, cursor: duckdb.DuckDBPyConnection, columns: Columns) -> Iterator[None]:
         """Let SQL read the new rows, once."""
-        rows = _Rows(self._staging, columns)
-        cursor.register(_ROWS, pa.RecordBatchReader.from_batches(rows.schema, rows.batches()))
+        feed, schema = Feed(), pa.schema([*columns.stored, *self._staging.taken])
+        cursor.register(_ROWS, feed.reader(schema, self._rows(columns.logical, schema)))
         try:
             yield
         except duckdb.Error as error:
-            if rows.error:
-                raise rows.error from error
+            if isinstance(feed.error, LevadaError):
+                raise feed.error from error
             raise
         cursor.unregister(_ROWS)
 
-
-class _Rows:
-    """Hands rows to DuckDB and remembers the error that stopped them: DuckDB keeps its text only."""
-
-    def __init__(self, staging: Staging, columns: Columns) -> None:
-        self._staging = staging
-        self._columns = columns
-        self._changes = staging.write.changes != Changes()
-        self.schema = pa.schema([*columns.stored, *(TAKEN if self._changes else ())])
-        self.error: LevadaError | None = None
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        values = tags(self._staging.write)
-        try:
-            for batch, taken in self._taken():
-                hidden = {name: pa.repeat(value, len(batch)) for name, value in values.items()}
-                yield encoded(batch, self.schema, hidden | taken)
-        except LevadaError as error:
-            self.error = error
-            raise
-
-    def _taken(self) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
-        if self._changes:
-            yield from self._staging.changes(self._columns.logical)
-        else:
-            yield from ((batch, {}) for batch in self._staging.batches(self._columns.logical))
+    def _rows(self, logical: pa.Schema, stored: pa.Schema) -> Iterator[pa.RecordBatch]:
+        values = tags(self._write)
+        for batch, taken in self._staging.changes(logical):
+            hidden = {name: pa.repeat(value, len(batch)) for name, value in values.items()}
+            yield encoded(batch, stored, hidden | taken)
 
 
 def _conflict(error: duckdb.Error) -> bool:

@@ -16,12 +16,13 @@ from deltalake.exceptions import CommitFailedError
 
 from levada.connectors.base import Mode, Written
 from levada.connectors.committed import Committed
+from levada.connectors.feeding import Feed
 from levada.connectors.lake.added import add, addable
 from levada.connectors.lake.beside import SCHEMA_APP, epoch_app, new_nonce, nonce_app, position_app, write_app
 from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.faults import translate
 from levada.connectors.lake.plan import Plan, plan
-from levada.connectors.lake.storing import Rows, Storing, appends
+from levada.connectors.lake.storing import Storing, appends
 from levada.connectors.lake.table import LakeTable, Snapshot, with_days
 from levada.connectors.rounds import Applied
 from levada.connectors.staging import Staging
@@ -87,15 +88,7 @@ class Commit:
             if isinstance(self._staging.held, Draft):
                 self._staging.held.keep(False)
             return None
-        staging, done = self._staging, self._applied
-        return Written(
-            done.rows,
-            replaced,
-            staging.bytes,
-            tuple(staging.rejected),
-            deleted=done.deleted,
-            older=done.older or 0,
-        )
+        return self._applied.written(self._staging, replaced)
 
     def _created(self) -> Snapshot | None:
         planned = plan(self._write, self._staging.schema, None, self._table.settings.on_type_change)
@@ -111,21 +104,21 @@ class Commit:
 
     def _stored(self, snapshot: Snapshot, planned: Plan, replaced: int) -> bool:
         """Write and commit; False if the log refused because of others, or might have."""
-        rows, held = Rows(), self._staging.held
+        feed, held = Feed(), self._staging.held
         self._applied = Applied(self._staging.rows)
         try:
             properties = self._properties(snapshot, planned)
             if isinstance(held, Draft) and held.rows and addable(snapshot, planned, replaced):
                 add(snapshot, planned, held, properties)
             else:
-                self._applied = Storing(snapshot, planned, self._staging, rows, properties).run()
+                self._applied = Storing(snapshot, planned, self._staging, feed, properties).run()
         except CommitFailedError:
             return False
         except LevadaError:
             raise
         except Exception as error:
-            if rows.error:
-                raise rows.error from error
+            if feed.error:
+                raise feed.error from error
             if self._landed():
                 return True
             raise translate(error, str(self._write.table)) from error

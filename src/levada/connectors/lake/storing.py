@@ -12,6 +12,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
 from levada.connectors.base import Changes, Mode
+from levada.connectors.feeding import Feed
 from levada.connectors.folding import TAKEN
 from levada.connectors.keyed import NEW, OLD, Keyed
 from levada.connectors.lake.changing import changed_rows, count_older, direct, keyed, outcome
@@ -22,23 +23,6 @@ from levada.connectors.spool import Spool
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, key_of
 from levada.types.layout import Change
-
-
-class Rows:
-    """Hands rows to the driver and remembers the error that stopped them: the driver keeps its text only."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    def reader(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(schema, self._watched(batches))
-
-    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except Exception as error:
-            self.error = error
-            raise
 
 
 def appends(snapshot: Snapshot, planned: Plan, staging: Staging) -> bool:
@@ -62,14 +46,14 @@ class Storing:
         snapshot: the table as the write was planned.
         planned: the write.
         staging: its rows, settled.
-        rows: hands them over.
+        feed: hands them over.
         properties: of the commit.
     """
 
     snapshot: Snapshot
     planned: Plan
     staging: Staging
-    rows: Rows
+    feed: Feed
     properties: CommitProperties
 
     def run(self) -> Applied:
@@ -85,7 +69,7 @@ class Storing:
         elif self.planned.replaced:
             self._replace(news)
         elif self.staging.rows and _merges(self.snapshot, self.planned):
-            source = self.rows.reader(self.planned.stored, news)
+            source = self.feed.reader(self.planned.stored, news)
             self._merge(keyed(self.planned, self.snapshot), source)
         else:
             self._append(news)
@@ -129,7 +113,7 @@ class Storing:
 
     def _change_directly(self, merged: Keyed) -> Applied:
         planned, staging = self.planned, self.staging
-        source = self.rows.reader(pa.schema([*planned.stored, *TAKEN]), changed_rows(planned, staging))
+        source = self.feed.reader(pa.schema([*planned.stored, *TAKEN]), changed_rows(planned, staging))
         older = count_older(self.snapshot, planned, staging, merged) if merged.changes.operation else None
         done = self._merge(merged, source)
         stored = done["num_target_rows_inserted"] + done["num_target_rows_updated"]
@@ -163,7 +147,7 @@ class Storing:
         return "merge" if self.planned.stored != self.snapshot.stored else None
 
     def _write(self, rows: Iterator[pa.RecordBatch], **how: Any) -> None:
-        source = self.rows.reader(self.planned.stored, rows)
+        source = self.feed.reader(self.planned.stored, rows)
         write_deltalake(self.snapshot.handle, source, commit_properties=self.properties, **how)
 
     def _merge(self, merged: Keyed, source: pa.RecordBatchReader) -> dict[str, int]:

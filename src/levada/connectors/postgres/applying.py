@@ -5,7 +5,7 @@ Not by MERGE: it came with PostgreSQL 15, and what it has done can be counted si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,29 +16,13 @@ from levada.connectors.keyed import NEW, OLD, Keyed
 from levada.connectors.postgres.catalog import Column
 from levada.connectors.postgres.session import Session
 from levada.connectors.postgres.wire import Wire
+from levada.connectors.rounds import Applied, KeyedOf
 from levada.connectors.sqltext import quoted
 
 ROWS = "_levada_rows"
 
 _TEXT = ("text", "varchar", "bpchar")
 _EQUAL = ("bool", "int2", "int4", "int8", "numeric", "bytea", "date", "timestamp", "timestamptz", "jsonb")
-
-#: Gives what is done with rows of batches that had these columns.
-KeyedOf = Callable[[frozenset[str]], Keyed]
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What changes have done; `rows` has the `unchanged` ones in it."""
-
-    rows: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    older: int = 0
-
-    def __add__(self, other: Applied) -> Applied:
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Applied(*(one + another for one, another in pairs))
 
 
 def waiting(
@@ -117,7 +101,7 @@ class _Part:
         inserted = self._insert()
         unchanged = 0 if blind else count - older - updated - inserted
         unchanged -= self._absent() if unchanged else 0
-        return Applied(updated + inserted + unchanged, unchanged, deleted, older)
+        return Applied(updated + inserted + unchanged, deleted, older, unchanged)
 
     def _delete(self) -> int:
         return self.session.execute(

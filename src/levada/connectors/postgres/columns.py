@@ -18,10 +18,8 @@ from levada.connectors.staging import named, tag_schema, tags, widened
 from levada.errors import Fatal
 from levada.types import kind_of
 from levada.types.kinds import NAME, NAMED
-from levada.types.layout import Change, change
+from levada.types.layout import Change, castable, change
 from levada.types.postgres import ACCEPTS, WIRES, decimal_of, sql_type
-
-_NUMBERS = {"int32", "int64", "double", "decimal"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class _Planned:
             self.rows.append(one)
             return
         old = before.field(column)
-        if change(old, joined) is Change.CONVERT and not _castable(old, joined):
+        if change(old, joined) is Change.CONVERT and not castable(old, joined):
             raise Fatal(
                 f"column {old.name!r} is stored as {column.shown} of {old.type}; the new rows need "
                 f"{joined.type} ({kind_of(old)} -> {kind_of(joined)})",
@@ -192,18 +190,3 @@ def _takes(column: Column, one: pa.Field) -> bool:
 def _by_names_of(one: pa.Field, known: pa.Field) -> pa.Field:
     names = {key: value for key, value in (one.metadata or {}).items() if key in (NAME, NAMED)}
     return known.with_metadata({**(known.metadata or {}), **names}) if names else known
-
-
-def _castable(old: pa.Field, new: pa.Field) -> bool:
-    """Whether the server's cast, or the JSON as it is, keeps every value of `old` in `new`."""
-    kinds = {kind_of(old), kind_of(new)}
-    if "null" in kinds or change(old, new) is Change.NONE:
-        return True
-    if kinds <= _NUMBERS:
-        return True
-    if kinds == {"document"}:
-        known = {field.name: field for field in new.type}
-        return all(_castable(field, known[field.name]) for field in old.type)
-    if kinds == {"array"}:
-        return _castable(old.type.value_field, new.type.value_field)
-    return kinds == {"date"}

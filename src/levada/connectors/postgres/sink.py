@@ -10,14 +10,15 @@ import pyarrow as pa
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Changes, Mode, Write, WritePlan, Written
-from levada.connectors.folding import TAKEN
+from levada.connectors.feeding import Feed
 from levada.connectors.keyed import Keyed
-from levada.connectors.postgres.applying import ROWS, Applied, apply, upsert, waiting
+from levada.connectors.postgres.applying import ROWS, apply, upsert, waiting
 from levada.connectors.postgres.catalog import Catalog, Column, Place, Stored
 from levada.connectors.postgres.columns import Columns, plan
 from levada.connectors.postgres.faults import driver_error, state_of, translate
 from levada.connectors.postgres.session import Server, Session
 from levada.connectors.postgres.wire import refused, wire_of
+from levada.connectors.rounds import Applied
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import Staging, check_write, key_of, named, replaced, tag_schema, tags
 from levada.errors import ConfigError, LevadaError, Retriable
@@ -142,16 +143,7 @@ class PostgresWriter:
         catalog.advance(self._write, self._place.table, position)
         gone, done = self._store(session, catalog)
         session.commit()
-        staging = self._staging
-        return Written(
-            done.rows,
-            gone,
-            staging.bytes,
-            tuple(staging.rejected),
-            unchanged=done.unchanged,
-            deleted=done.deleted,
-            older=done.older,
-        )
+        return done.written(self._staging, gone)
 
     def _store(self, session: Session, catalog: Catalog) -> tuple[int, Applied]:
         """Change the table; returns how many rows gave way, and what became of the new ones."""
@@ -172,7 +164,7 @@ class PostgresWriter:
             emptied, screened = _lacking(columns, before), catalog.screens(self._place.table)
             return gone, self._insert(session, rows, columns, emptied, (before is None, screened))
         except driver_error() as error:
-            if rows.error:
+            if isinstance(rows.error, LevadaError):
                 raise rows.error from error
             raise self._conflict(error) from error
 
@@ -227,10 +219,10 @@ class PostgresWriter:
         staging, table, (made, screened) = self._staging, self._place.sql, table_is
         keyed = self._write.mode is Mode.UPSERT and not (made and self._write.changes == Changes())
         if not keyed and not screened and not any(wire.cast for wire in rows.wires):
-            session.ingest(self._place.schema, self._place.table, rows.reader())
+            session.ingest(self._place.schema, self._place.table, rows.sent())
             return Applied(staging.rows)
         session.execute(rows.temporary())
-        session.ingest("pg_temp", ROWS, rows.reader())
+        session.ingest("pg_temp", ROWS, rows.sent())
         names = [wire.column.name for wire in rows.wires]
         if not keyed:
             listed = ", ".join(map(quoted, names))
@@ -248,52 +240,36 @@ class PostgresWriter:
         return apply(session, table, both, staging.folded, lambda given: replace(fields, given=given))
 
 
-class _Rows:
-    """Hands rows to the driver and remembers the error that stopped them: the driver keeps its text only."""
+class _Rows(Feed):
+    """The rows of a write as they are sent."""
 
     def __init__(self, staging: Staging, columns: Columns, after: Stored) -> None:
+        super().__init__()
         self._staging = staging
         self._columns = columns
-        self._changes = staging.write.changes != Changes()
         self._tags = tags(staging.write)
         where = str(staging.write.table)
         fields = [*columns.rows, *tag_schema(self._tags)]
         self.wires = [wire_of(_present(after, one.name), one, where) for one in fields]
-        self.error: LevadaError | None = None
 
     def temporary(self) -> str:
         """The statement that makes a table which takes what is sent."""
         listed = [f"{quoted(wire.column.name)} {wire.sent}" for wire in self.wires]
-        listed += [f"{name} bigint" for name in (TAKEN.names if self._changes else ())]
+        listed += [f"{name} bigint" for name in self._staging.taken.names]
         return f"CREATE TEMPORARY TABLE {ROWS} ({', '.join(listed)}) ON COMMIT DROP"
 
-    def reader(self) -> pa.RecordBatchReader:
-        schema = pa.schema([(wire.column.name, wire.arrow) for wire in self.wires])
-        for name in TAKEN.names if self._changes else ():
-            schema = schema.append(pa.field(name, pa.int64()))
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
+    def sent(self) -> pa.RecordBatchReader:
+        taken = [(name, pa.int64()) for name in self._staging.taken.names]
+        schema = pa.schema([*((wire.column.name, wire.arrow) for wire in self.wires), *taken])
+        return self.reader(schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch, taken in self._taken():
-                values: dict[str, pa.Array] = {name: batch.column(name) for name in batch.schema.names}
-                values |= {name: pa.repeat(value, len(batch)) for name, value in self._tags.items()}
-                sent = [wire.encode(values[wire.column.name]) for wire in self.wires]
-                sent += [column.cast(pa.int64()) for column in taken.values()]
-                yield pa.RecordBatch.from_arrays(sent, schema=schema)
-        except LevadaError as error:
-            self.error = error
-            raise
-
-    def _taken(self) -> Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]]:
-        wanted = self._whole()
-        rows: Iterator[tuple[pa.RecordBatch, dict[str, pa.Array]]] = (
-            self._staging.changes(wanted)
-            if self._changes
-            else ((batch, {}) for batch in self._staging.batches(wanted))
-        )
-        for batch, taken in rows:
-            yield batch.select(self._columns.rows.names), taken
+        for batch, taken in self._staging.changes(self._whole()):
+            values: dict[str, pa.Array] = {name: batch.column(name) for name in self._columns.rows.names}
+            values |= {name: pa.repeat(value, len(batch)) for name, value in self._tags.items()}
+            sent = [wire.encode(values[wire.column.name]) for wire in self.wires]
+            sent += [column.cast(pa.int64()) for column in taken.values()]
+            yield pa.RecordBatch.from_arrays(sent, schema=schema)
 
     def _whole(self) -> pa.Schema:
         """What the rows are brought into: the columns sent, and those that never had a value."""

@@ -7,10 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from levada.bson.restore import value_of
-from levada.connectors.jsontext import as_double
+from levada.connectors.jsontext import single
 from levada.types.extjson import RESERVED
-
-_INT64 = range(-(2**63), 2**63)
 
 
 def document_of(row: dict[str, Any]) -> bytes:
@@ -41,14 +39,7 @@ def _member(value: Any) -> Any:
         return members if RESERVED.isdisjoint(members) else {"$literal": members}
     if isinstance(value, list):
         return [_member(member) for member in value]
-    if isinstance(value, Decimal):
-        try:
-            return as_double(value)
-        except ValueError:
-            return {"$numberDecimal": str(value)}
-    if isinstance(value, int) and value not in _INT64:
-        return {"$numberDecimal": str(value)}
-    return value
+    return single(value)
 
 
 class _Text(json.JSONEncoder):
