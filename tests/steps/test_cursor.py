@@ -158,3 +158,23 @@ def test_an_array_that_lies_in_two_intervals_is_not_appended_twice(
     assert f"1 rows without {name} left out" in told[0]
     assert f"1 rows without {name} left out" in told[1]
     assert project.copy("db.src", "wh.dst", since=name, key="_id").rows == 2
+
+
+@pytest.mark.parametrize("step", [None, 2])
+@pytest.mark.parametrize("single", [3, "text"])
+def test_arrays_of_numbers_are_read_where_one_of_them_is_new(
+    project: Project, source: Any, step: int | None, single: Any
+) -> None:
+    def copied() -> list[int]:
+        project.copy("db.src", "db.dst", since="n", nulls="skip", step=step)
+        return sorted(row["_id"] for row in source.database["dst"].find())
+
+    source.insert_many([{"_id": 1, "n": [1, 5]}, {"_id": 2, "n": single}])
+    source.insert_one({"_id": 3, "n": [7.5, "text", None, float("inf")]})
+    kept = [1, 2, 3] if single == 3 else [1, 3]
+    assert copied() == kept
+    source.insert_many([{"_id": 4, "n": [2, 9]}, {"_id": 5, "n": [3, 4]}])
+    assert copied() == [*kept, 4]
+    source.insert_one({"_id": 6, "n": 8.5})  # not new: 9 was read
+    source.insert_one({"_id": 7, "n": [0, Decimal128("9.5")]})
+    assert copied() == [*kept, 4, 7]

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import Int64, ObjectId
+from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from levada.connectors.mongodb.scan import MongoSource
 from levada.errors import ConfigError, Fatal
@@ -282,3 +285,23 @@ def test_what_a_scan_did_not_show_is_looked_for_once_more(
     assert done.values["deleted"] == 1
     left = source.count_documents({})
     assert len(project.read(f"{target}.dst").read_all()) == left
+
+
+def test_documents_that_a_condition_leaves_in_place_stay_exact(project: Project, source: Any) -> None:
+    source.insert_many(
+        [
+            {"_id": 1, "x": {}, "n": 1},
+            {"_id": 2, "n": Int64(5), "x": {"a": 1}, "gone": None},
+            {"_id": 3, "x": [{}, {"z": 1}], "n": "text"},
+            {"_id": 4, "x": {"b": 2.0}, "gone": True},
+        ]
+    )
+    copied: dict[str, Any] = {"mode": "upsert", "key": "_id", "delete_where": "gone"}
+    assert project.copy("db.src", "db.dst", **copied).rows == 3
+    db: Database[RawBSONDocument] = source.database.with_options(CodecOptions(RawBSONDocument))
+    assert [one.raw for one in db["dst"].find(sort=[("_id", 1)])] == [
+        one.raw for one in db["src"].find({"_id": {"$lt": 4}}, sort=[("_id", 1)])
+    ]
+    source.update_one({"_id": 1}, {"$set": {"gone": True}})
+    assert project.copy("db.src", "db.dst", **copied).values["deleted"] == 1
+    assert db["dst"].count_documents({}) == 2

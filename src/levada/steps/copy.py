@@ -342,7 +342,7 @@ class CopyStep:
             )
         explosion = self._explosion(context, source, target)
         exact = _keeps_documents(context, source) and _keeps_documents(context, target)
-        exact = exact and not (settings.delete_where or settings.shape)
+        exact = exact and settings.shape is None
         resumable = delivery.write.checkpoints is not None
         reader = self._reader(work, replace(piece.query, canonical=exact, resumable=resumable))
         self._attend(reader, piece)

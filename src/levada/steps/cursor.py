@@ -7,12 +7,12 @@ MongoDB doubles too). Text is refused: which of two texts is the later one depen
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from math import floor
+from math import floor, isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -284,7 +284,7 @@ def tops(values: pa.Array, step: int | None) -> dict[Any, Any]:
     """The highest number in each step of the line.
 
     Args:
-        values: numbers, or canonical Extended JSON of them where a collection mixes their types.
+        values: numbers, arrays of them, or canonical Extended JSON where a collection mixes their types.
         step: its length; None is one for all.
 
     Returns:
@@ -298,11 +298,23 @@ def tops(values: pa.Array, step: int | None) -> dict[Any, Any]:
         np.maximum.at(highest, of, found)
         return dict(zip(places.tolist(), highest.tolist(), strict=True))
     known: dict[Any, Any] = {}
-    for value in values.to_pylist():
-        number = plain(json_util.loads(value)) if isinstance(value, str) else value
+    for number in _numbers(values.to_pylist()):
         place = number // step if step else 0
         known[place] = max(number, known.get(place, number))
     return known
+
+
+def _numbers(values: Iterable[Any]) -> Iterator[Any]:
+    """The finite numbers among values, inside of arrays too."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _numbers(value)
+            continue
+        read = json_util.loads(value) if isinstance(value, str) else value
+        found = [
+            plain(one) for one in (read if isinstance(read, list) else [read]) if not isinstance(one, bool)
+        ]
+        yield from (one for one in found if isinstance(one, (int, float, Decimal)) and isfinite(one))
 
 
 def _sql(value: Value) -> str:

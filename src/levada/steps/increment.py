@@ -414,7 +414,7 @@ class Increment:
         for values in self._cursor.values(query, None, after):
             for place, top in tops(values, step if isinstance(step, int) else None).items():
                 highest[place] = max(top, highest.get(place, top))
-        ends = sorted(highest.values())
+        ends = sorted(end for end in highest.values() if last is None or end > last)
         if stop is not None:
             ends = [stop, *(end for end in ends if end > stop)]
         pieces = []

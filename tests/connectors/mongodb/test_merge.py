@@ -195,3 +195,18 @@ def test_the_commands_of_one_owner_in_two_databases_are_told_apart(connection: M
     one, other = (Claims(connection.client, name, "out", write, transactions=False) for name in ("a", "b"))
     assert not one.comment.startswith(other.comment_of_owner)
     assert one.comment.startswith(one.comment_of_owner)
+
+
+@pytest.mark.parametrize(("key", "stored_key"), [("_id", "code"), ("code", "_id")])
+def test_an_upsert_tells_apart_what_another_unique_value_keeps_out(
+    connection: MongoConnection, db: Database[Document], key: str, stored_key: str
+) -> None:
+    """`$merge` stops at the first such row; it was taken for the end of the copy."""
+    db["out"].create_index("code", unique=True)
+    taken = {"_id": -1, "code": -1, stored_key: 5}
+    db["out"].insert_one(dict(taken))
+    pipeline = [{"$project": {"at": 1, "code": "$_id"}}]
+    written = merge(connection, Mode.UPSERT, pipeline=pipeline, window=None, key=(key,))
+    assert [one.reason for one in written.rejected] == [f"duplicate key: {stored_key} is stored already"]
+    assert written.rows == 1999
+    assert {row["_id"] for row in stored(db)} == {*range(2000)} - {5} | {taken["_id"]}

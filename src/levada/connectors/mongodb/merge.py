@@ -142,7 +142,7 @@ class _Copy:
         return Written(rows)
 
     def _merge(self, stage: dict[str, Any]) -> bool:
-        """Run it, all parts to their end; False if two documents have the same `_id`, or what else is unique."""
+        """Run it, all parts to their end; False if two documents have the same `_id`, or unique value."""
 
         def run(pipeline: list[dict[str, Any]]) -> bool:
             try:
