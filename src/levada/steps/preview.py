@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from levada.connectors.base import Estimate, Query, Table, WritePlan
-from levada.connectors.reading import paths_in
+from levada.connectors.reading import chosen, named_in, paths_in
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.state import Positions
@@ -70,8 +72,8 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
     connection: Any = context.tables.connection(work.source.connection)
     if settings.sql is None:
         refuse_missing(connection, work.source)
-    write = work.delivery.write
-    missing = unknown_names(step, context, work)
+    write, sample = work.delivery.write, Sample(context, work.source, settings.sql)
+    missing = _absent(step, work, sample)
     if missing and connection.kind != "mongodb":
         raise ConfigError(f"there is no column {missing[0]!r}", where=str(work.source))
     made = Preview(
@@ -82,8 +84,8 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
         children={path: str(table) for path, table in work.children.items()},
         warnings=tuple(map(unknown, missing)),
     )
-    made = _with_increment(made, step, work) if settings.since else _with_window(made, step, work)
-    made = _with_shape(made, step, work)
+    made = _with_increment(made, step, work) if settings.since else _with_window(made, step, work, sample)
+    made = _with_shape(made, step, work, sample)
     made = replace(made, notes=(*made.notes, *_removals(step)))
     planned = getattr(work.delivery.sink, "plan", None)
     plan: WritePlan | None = planned(write) if planned else None
@@ -92,12 +94,14 @@ def preview(step: CopyStep, context: StepContext) -> Preview:
     return replace(made, how=plan.how, readers=plan.readers, notes=(*made.notes, *plan.notes))
 
 
-def _with_window(made: Preview, step: CopyStep, work: Work) -> Preview:
+def _with_window(made: Preview, step: CopyStep, work: Work, sample: Sample) -> Preview:
     window = step.window(work)
-    connection = work.context.tables.connection(work.source.connection)
+    connection: Any = work.context.tables.connection(work.source.connection)
     reader: Any = connection.source(work.source, step.query)
     if hasattr(reader, "condition"):
         reader.condition(window)
+    elif getattr(connection, "metered", False):
+        sample.check(step.settings.where)
     else:  # the first rows show whether names and conditions fit
         next(iter(reader.read(window, None)), None)
     estimate = reader.estimated(window) if hasattr(reader, "estimated") else Estimate()
@@ -109,13 +113,12 @@ def _with_window(made: Preview, step: CopyStep, work: Work) -> Preview:
     )
 
 
-def _with_shape(made: Preview, step: CopyStep, work: Work) -> Preview:
+def _with_shape(made: Preview, step: CopyStep, work: Work, sample: Sample) -> Preview:
     reshaping = step.reshaping(work)
     if reshaping is None:
         return made
-    schema = _schema(work.context, work.source, step.settings.sql)
-    if schema is not None:
-        reshaping.shaper.learn(schema)
+    if sample.rows is not None:
+        reshaping.shaper.learn(sample.rows.schema)
     fields = f"fields of the documents: {', '.join(reshaping.fields)}"
     return replace(made, notes=(*made.notes, fields, *reshaping.shaper.notes))
 
@@ -156,12 +159,14 @@ def unknown(name: str) -> str:
 
 def unknown_names(step: CopyStep, context: StepContext, work: Work) -> list[str]:
     """Columns that the copy names and the first rows of the source have not."""
+    return _absent(step, work, Sample(context, work.source, step.settings.sql))
+
+
+def _absent(step: CopyStep, work: Work, sample: Sample) -> list[str]:
     settings = step.settings
-    if settings.pipeline or settings.sql:
+    if settings.pipeline or settings.sql or sample.rows is None:
         return []
-    schema = _schema(context, work.source, settings.sql)
-    if schema is None:
-        return []
+    schema = sample.rows.schema
     named = [*settings.columns, settings.since, settings.version, settings.operation]
     named += work.delivery.write.key if settings.mode == "upsert" and settings.shape is None else ()
     for condition in (settings.where, settings.delete_where):
@@ -175,11 +180,38 @@ def _known(schema: pa.Schema, known: set[str], name: str) -> bool:
     return name.partition(".")[0].lower() in known or stored_name(schema, name) in schema.names
 
 
-def _schema(context: StepContext, source: Table, sql: str | None = None) -> pa.Schema | None:
-    connection = context.tables.connection(source.connection)
-    rows: Iterator[Any] = connection.source(source, Query(sql=sql, batch_rows=_SAMPLE)).read(None, None)
-    first = next(iter(rows), None)
-    return first.data.schema if first is not None else None
+class Sample:
+    """The first rows of a source, which are read once, when they are asked for.
+
+    Args:
+        context: of the step.
+        source: the table.
+        sql: the query in place of it.
+    """
+
+    def __init__(self, context: StepContext, source: Table, sql: str | None = None) -> None:
+        self._context, self._source, self._sql = context, source, sql
+
+    @cached_property
+    def rows(self) -> pa.RecordBatch | None:
+        """None where the source has none."""
+        connection: Any = self._context.tables.connection(self._source.connection)
+        # of an API one page is enough; its first row would wait for the second page if it filled a batch
+        size = 1 if getattr(connection, "metered", False) else _SAMPLE
+        batches = connection.source(self._source, Query(sql=self._sql, batch_rows=size)).read(None, None)
+        with closing(batches):
+            first = next(batches, None)
+        return None if first is None else first.data
+
+    def check(self, condition: str | None) -> None:
+        """Try a SQL condition on the rows.
+
+        Raises:
+            ConfigError: it does not fit them.
+        """
+        if condition and self.rows is not None:
+            where = str(self._source)
+            chosen(self.rows, condition, sorted(named_in(condition, self.rows.schema.names, where)), where)
 
 
 def lines(made: Preview) -> Sequence[str]:
