@@ -7,7 +7,6 @@ outside the store's range, a null in the key, a time outside the window.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +23,6 @@ from levada.connectors.folding import (
     VERSION,
     Folded,
     Numbers,
-    check_changes,
     check_version,
     codes,
     fold,
@@ -33,99 +31,14 @@ from levada.connectors.folding import (
 from levada.connectors.scratch import scratch
 from levada.connectors.screening import outside_window, set_aside
 from levada.connectors.spool import Convert, Spool
-from levada.connectors.sqltext import literal, quoted, within
+from levada.connectors.sqltext import quoted
+from levada.connectors.writes import key_of, named, untagged
 from levada.errors import ConfigError, Retriable
 from levada.types import cast, widen
 from levada.types.layout import stored_type, to_stored, unstorable_rows
-from levada.types.names import TARGETS, Names, Renaming, agree, stored_name
+from levada.types.names import TARGETS, Names, Renaming, agree
 
-OWNER_TAG, WINDOW_TAG = "_levada_owner", "_levada_window"
-_TAGS = pa.schema([(OWNER_TAG, pa.string()), (WINDOW_TAG, pa.string())])
 _NOTHING = Folded(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0, np.int64))
-
-
-def check_write(write: Write) -> None:
-    """Refuse a write that can't be done in its mode.
-
-    Raises:
-        ConfigError: an upsert without key, a window's replacement without window or time column, changes
-            that columns can't take.
-    """
-    where = str(write.table)
-    if write.mode is Mode.UPSERT and not key_of(write):
-        raise ConfigError(
-            "mode upsert needs a key", where=where, hint="set `key:` of the step or the table, or --key"
-        )
-    check_changes(write)
-    if write.mode is Mode.REPLACE_WINDOW and write.window is None:
-        raise ConfigError(
-            "mode replace_window needs a window", where=where, hint="give the pipeline a window, or --window"
-        )
-    if write.mode is Mode.REPLACE_WINDOW and write.table.time is None:
-        raise ConfigError(
-            "mode replace_window needs a time column", where=where, hint="set `time:` of the table, or --time"
-        )
-
-
-def key_of(write: Write) -> tuple[str, ...]:
-    """The columns that identify a row of this write."""
-    return write.key or write.table.key
-
-
-def named(write: Write, schema: pa.Schema) -> Write:
-    """The write with its columns as a schema names them, by the original names or those given.
-
-    Raises:
-        ConfigError: a name can mean two columns.
-    """
-    table = write.table
-    try:
-        key = tuple(stored_name(schema, name) for name in write.key)
-        other = replace(
-            table,
-            key=tuple(stored_name(schema, name) for name in table.key),
-            time=None if table.time is None else stored_name(schema, table.time),
-            partition_by=tuple(_partition(schema, part) for part in table.partition_by),
-        )
-        changes = replace(
-            write.changes,
-            operation=write.changes.operation and stored_name(schema, write.changes.operation),
-            version=write.changes.version and stored_name(schema, write.changes.version),
-        )
-    except ConfigError as error:
-        raise error.located(str(table)) from error
-    return replace(write, key=key, table=other, changes=changes)
-
-
-def _partition(schema: pa.Schema, part: str) -> str:
-    function, bracket, column = part.partition("(")
-    if not bracket or not column.endswith(")"):
-        return stored_name(schema, part)
-    return f"{function}({stored_name(schema, column[:-1].strip())})"
-
-
-def tags(write: Write) -> dict[str, str]:
-    """The hidden columns of this write: they say which run appended a row, so that a re-run replaces it."""
-    if write.mode is not Mode.APPEND or write.window is None:
-        return {}
-    return {OWNER_TAG: write.owner, WINDOW_TAG: str(write.window)}
-
-
-def replaced(write: Write, stored: pa.Schema) -> str | None:
-    """The condition of the stored rows that this write replaces, as SQL; None if there are none.
-
-    Args:
-        write: in mode append (with a window: what the same owner and window appended) or replace_window.
-        stored: all columns of the stored table.
-    """
-    values = tags(write)
-    if values:
-        known = all(name in stored.names for name in values)
-        return " AND ".join(f"{quoted(n)} = {literal(v)}" for n, v in values.items()) if known else None
-    column, window = write.table.time, write.window
-    if write.mode is not Mode.REPLACE_WINDOW or not column or not window or column not in stored.names:
-        return None
-    return within(column, stored.field(column).type, window)
 
 
 class Held(Protocol):
@@ -199,7 +112,7 @@ class Staging:
         Raises:
             ConfigError: a column the mode needs is missing, or a name appears twice.
         """
-        data = self._mapped(_untagged(batch.data))
+        data = self._mapped(untagged(batch.data))
         data = self._screened(data) if data.num_rows else data
         self.held.add(data if self.write.changes == Changes() else self._noted(data))
 
@@ -406,16 +319,6 @@ def encoded(batch: pa.RecordBatch, stored: pa.Schema, hidden: Mapping[str, pa.Ar
         for field in stored
     ]
     return pa.RecordBatch.from_arrays(columns, schema=stored)
-
-
-def tag_schema(values: dict[str, str]) -> pa.Schema:
-    return pa.schema([field for field in _TAGS if field.name in values])
-
-
-def _untagged(data: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows without the tags of the write that put them where they come from: those say nothing here."""
-    carried = [name for name in _TAGS.names if name in data.schema.names]
-    return data.drop_columns(carried) if carried else data
 
 
 def widened(known: pa.Schema, incoming: pa.Schema, target: str, where: str) -> pa.Schema:

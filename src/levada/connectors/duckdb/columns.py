@@ -15,7 +15,8 @@ from levada.connectors.base import Mode, Write
 from levada.connectors.duckdb.catalog import Stored
 from levada.connectors.duckdb.database import run
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import named, tag_schema, tags, widened
+from levada.connectors.staging import widened
+from levada.connectors.writes import named, tag_schema, tags
 from levada.errors import Fatal
 from levada.types import kind_of
 from levada.types.layout import Change, castable, change, grown_type, stored_schema, stored_type

@@ -5,7 +5,7 @@ from __future__ import annotations
 from levada.connectors.base import Mode, Write, WritePlan
 from levada.connectors.duckdb.catalog import Stored
 from levada.connectors.keyed import spoken
-from levada.connectors.staging import key_of, named, tags
+from levada.connectors.writes import key_of, named, tags
 
 _HOW = {
     Mode.APPEND: "insert",

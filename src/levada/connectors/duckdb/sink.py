@@ -22,7 +22,8 @@ from levada.connectors.feeding import Feed
 from levada.connectors.keyed import Keyed, merge
 from levada.connectors.rounds import Applied, apply
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import Staging, check_write, encoded, key_of, replaced, tags
+from levada.connectors.staging import Staging, encoded
+from levada.connectors.writes import check_write, key_of, replaced, tags
 from levada.errors import ConfigError, LevadaError, Retriable
 from levada.positions import Position
 from levada.types.layout import HIDDEN_PREFIX

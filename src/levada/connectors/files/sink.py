@@ -22,7 +22,7 @@ from levada.connectors.files.source import reader_of
 from levada.connectors.files.stores import Entry
 from levada.connectors.files.table import FilesTable, Part
 from levada.connectors.spool import Spool
-from levada.connectors.staging import OWNER_TAG, WINDOW_TAG
+from levada.connectors.writes import OWNER_TAG, WINDOW_TAG
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.types.names import Renaming, originals

@@ -9,7 +9,7 @@ from levada.connectors.keyed import spoken
 from levada.connectors.lake.plan import plan
 from levada.connectors.lake.settings import OnTypeChange
 from levada.connectors.lake.table import Snapshot, day_columns, partition_columns
-from levada.connectors.staging import key_of, named
+from levada.connectors.writes import key_of, named
 
 _ON_TYPE_CHANGE = {
     OnTypeChange.REWRITE: "the whole table is rewritten",

@@ -21,7 +21,8 @@ from levada.connectors.lake.table import (
 )
 from levada.connectors.scratch import scratch
 from levada.connectors.sqltext import bounds, quoted
-from levada.connectors.staging import Staging, encoded, key_of, named, replaced, tag_schema, tags, widened
+from levada.connectors.staging import Staging, encoded, widened
+from levada.connectors.writes import key_of, named, replaced, tag_schema, tags
 from levada.errors import ConfigError, Fatal
 from levada.types import cast, kind_of
 from levada.types.layout import (

@@ -14,7 +14,8 @@ from levada.connectors.lake.draft import Draft
 from levada.connectors.lake.outlook import outlook
 from levada.connectors.lake.plan import plan, refuse_other_days
 from levada.connectors.lake.table import LakeTable, Snapshot, day_columns, partition_columns
-from levada.connectors.staging import Staging, check_write
+from levada.connectors.staging import Staging
+from levada.connectors.writes import check_write
 from levada.errors import ConfigError, PositionLost
 from levada.observe import Timings
 from levada.positions import Position

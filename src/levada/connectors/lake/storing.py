@@ -21,7 +21,8 @@ from levada.connectors.lake.table import Snapshot
 from levada.connectors.rounds import Applied
 from levada.connectors.spool import Spool
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import Staging, key_of
+from levada.connectors.staging import Staging
+from levada.connectors.writes import key_of
 from levada.types.layout import Change
 
 

@@ -14,7 +14,8 @@ from levada.connectors.base import Mode, Write
 from levada.connectors.postgres.catalog import Column, Place, Stored
 from levada.connectors.postgres.session import Session
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import named, tag_schema, tags, widened
+from levada.connectors.staging import widened
+from levada.connectors.writes import named, tag_schema, tags
 from levada.errors import Fatal
 from levada.types import kind_of
 from levada.types.kinds import NAME, NAMED

@@ -20,7 +20,8 @@ from levada.connectors.postgres.session import Server, Session
 from levada.connectors.postgres.wire import refused, wire_of
 from levada.connectors.rounds import Applied
 from levada.connectors.sqltext import quoted
-from levada.connectors.staging import Staging, check_write, key_of, named, replaced, tag_schema, tags
+from levada.connectors.staging import Staging
+from levada.connectors.writes import check_write, key_of, named, replaced, tag_schema, tags
 from levada.errors import ConfigError, LevadaError, Retriable
 from levada.positions import Position
 from levada.types.layout import HIDDEN_PREFIX
