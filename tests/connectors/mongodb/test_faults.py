@@ -16,6 +16,7 @@ from pymongo.database import Database
 
 from levada.connectors.base import Fence, Mode, Query, Table, Write
 from levada.connectors.mongodb import MongoConnection, MongoSettings
+from levada.connectors.mongodb.faults import translated
 from levada.errors import ConfigError, Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
 
@@ -240,3 +241,14 @@ def test_every_error_is_one_of_ours(start: Start, tmp_path: Path) -> None:
     with pytest.raises(LevadaError):
         read(connection)
     connection.close()
+
+
+def test_a_server_that_is_no_member_of_its_replica_set_yet_is_worth_another_try(start: Start) -> None:
+    address = start("--replSet", "late")
+    with (
+        MongoClient[Document](f"mongodb://{address}/?directConnection=true") as client,
+        client.start_session() as session,
+        pytest.raises(Retriable, match="never initiated"),
+        translated("shop"),
+    ):
+        client["shop"]["rows"].find_one({}, session=session)

@@ -29,6 +29,7 @@ UNSTORABLE = _NOT_INDEXED | frozenset(
     {DOCUMENT_INVALID, 2, 9, 15, 10334, 17419, 17420, 22, 52, 53, 55, 56, 57, 66, 5107201}
 )
 
+_NO_SESSIONS = "Sessions are not supported"
 _DOCTOR = "does a server run there? `levada doctor` looks at the connections of a project"
 _ROLES = "`levada doctor` prints the least role this connection needs"
 
@@ -88,6 +89,9 @@ def translate(error: PyMongoError, where: str | None = None) -> LevadaError:
     """The Levada error that says the same as a PyMongo error."""
     if isinstance(error, OperationFailure) and error.code is not None:
         return _server_error(error, where)
+    if _is_starting(error):
+        what = "MongoDB can't be read yet: the server is starting, or its replica set was never initiated"
+        return Retriable(what, where=where, hint="see `rs.status()`")
     if isinstance(error, (pymongo_errors.ConfigurationError, pymongo_errors.InvalidURI)):
         return ConfigError(f"MongoDB settings: {error}", where=where)
     if isinstance(error, pymongo_errors.ServerSelectionTimeoutError):
@@ -118,7 +122,12 @@ def retriable(error: PyMongoError) -> bool:
         labelled = any(error.has_error_label(label) for label in _RETRIABLE_LABELS)
         meaning = MEANINGS.get(error.code or 0)
         return labelled or error.code in NODE_CODES or bool(meaning and meaning.error is Retriable)
-    return isinstance(error, pymongo_errors.ConnectionFailure)
+    return isinstance(error, pymongo_errors.ConnectionFailure) or _is_starting(error)
+
+
+def _is_starting(error: PyMongoError) -> bool:
+    """Whether a server was asked that is no readable member of its replica set yet: it has no sessions."""
+    return isinstance(error, pymongo_errors.ConfigurationError) and str(error).startswith(_NO_SESSIONS)
 
 
 @contextmanager
