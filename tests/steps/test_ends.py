@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 import levada
 from levada.connectors.addresses import Addresses
-from levada.errors import ConfigError, Retriable
+from levada.errors import ConfigError, LevadaError, Retriable
 from levada.steps import adhoc
 
 from .. import mysql  # noqa: TID252
@@ -52,6 +52,34 @@ def test_a_mistyped_column_of_an_upsert_leaves_no_collection_and_no_index(
             adhoc.copy(project.tables, source, out, mode="upsert", **wrong)
         assert target.database.list_collection_names() == []
         assert adhoc.copy(project.tables, source, out, mode="upsert", key=("id",)).rows == 10
+
+
+@pytest.mark.parametrize(
+    "mode", [{"mode": "append"}, {"mode": "replace"}, {"mode": "upsert", "key": ("id",)}]
+)
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("lake.nope", {}),
+        ("w.nope", {}),
+        ("file:///nowhere/nope.csv", {}),
+        ("w.t", {"columns": ("id", "nope")}),
+        ("w.t", {"where": "nope = 1"}),
+        ("w.t", {"sql": "select nope as id from t"}),
+        ("w.t", {"sql": "select range as id from range(10) where range / 0 = 'x'"}),
+    ],
+)
+def test_a_copy_that_can_not_begin_leaves_no_collection_and_no_table(
+    tmp_path: Path, target: Any, out: str, source: str, wrong: Document, mode: Document
+) -> None:
+    warehouse(tmp_path)
+    with levada.load(tmp_path) as project:
+        for to in (out, "w.out", "lake.out"):
+            with pytest.raises(LevadaError):
+                adhoc.copy(project.tables, source, to, **mode, **wrong)
+        assert target.database.list_collection_names() == []
+        assert project.tables.connection("w").tables() == ["t"]
+        assert project.tables.connection("lake").tables() == []
 
 
 def test_a_mistyped_key_of_documents_leaves_no_collection_and_no_index(

@@ -67,3 +67,11 @@ def test_collections_are_joined_by_names_without_a_table(make: Make, collections
     assert run.status == "done", run.error
     found = {row["name"]: row["total"] for row in collections.dst.find()}
     assert found == {"n0": 6, "n1": 4}
+
+
+def test_a_select_that_fails_at_once_leaves_no_collection(make: Make, collections: Any) -> None:
+    collections.src.insert_one({"_id": 1})
+    for query in ("select nope from lake.nope", "select cast(''x'' as int) as n from db.src"):
+        project = make(f"steps: {{s: {{sql: {{query: '{query}', to: db.dst}}}}}}")
+        assert project.run("p").status == "failed"
+    assert "dst" not in collections.list_collection_names()

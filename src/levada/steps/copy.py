@@ -19,10 +19,10 @@ from levada.config import Columns
 from levada.config.shapes import one_or_many
 from levada.connectors.base import Changes, Estimate, Mode, Query, Source, Table
 from levada.connectors.telling import told
-from levada.errors import ConfigError
+from levada.errors import ConfigError, Retriable
 from levada.positions import Position
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
-from levada.steps.cursor import Cursor
+from levada.steps.cursor import Cursor, restored
 from levada.steps.delivery import Delivered, Delivery, Target, ended
 from levada.steps.ends import (
     begin,
@@ -225,8 +225,23 @@ class CopyStep:
             done.add(self._move(work, piece, start), family)
             if piece.reached is not None:
                 increment.keep(piece.reached)
-            start = work.start() if piece is not plan.pieces[-1] else start
+            if piece is not plan.pieces[-1]:
+                start = self._behind(piece, work)
         return done
+
+    def _behind(self, piece: Piece, work: Work) -> Position:
+        """Where the next piece begins.
+
+        Raises:
+            Retriable: the target has lost what was committed a moment ago; the policy for that comes next.
+        """
+        start, delivery = work.start(), work.delivery
+        if restored(start.parts.get("")) == piece.reached and delivery.of_same_table(start) == start:
+            return start
+        raise Retriable(
+            f"{delivery.write.table} was removed or replaced while it was written",
+            hint="the step is tried again, and goes on from what the target has then",
+        )
 
     def _target(self, context: StepContext, source: Table) -> Target:
         settings = self.settings
@@ -369,7 +384,7 @@ class CopyStep:
             batches = reshaping.of(batches) if reshaping else batches
             return _written(batches, explosion) if explosion else batches
 
-        delivered = self._delivered(delivery, read, start, ahead=bool(needed))
+        delivered = self._delivered(delivery, read, start, ahead=bool(needed) or not resumable)
         return reshaping.noted(delivered) if reshaping else delivered
 
     def reshaping(self, work: Work) -> Reshaping | None:

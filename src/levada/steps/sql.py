@@ -14,7 +14,8 @@ from levada.connectors.base import Mode, Query
 from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
-from levada.steps.delivery import Delivered, Delivery, Target
+from levada.steps.delivery import Delivered, Delivery, Target, ended
+from levada.steps.ends import begin
 from levada.steps.increment import ChangeSettings
 from levada.steps.outcome import Outcome
 from levada.steps.reshape import Reshaping, ShapeSettings
@@ -84,11 +85,12 @@ class SqlStep:
 
         def deliver(*, whole: bool) -> Delivered:
             batches, shape = self._batches(context, statement, whole=whole), self.settings.shape
-            if shape is None:
-                return delivery.deliver(batches, start)
-            carried = [name for name in (self.settings.operation,) if name]
-            reshaping = Reshaping(shape, context, target, source="the SELECT's result", carried=carried)
-            return reshaping.noted(delivery.deliver(reshaping.of(batches), start))
+            with ended(batches):  # a SELECT that fails at once leaves no trace of the target
+                if shape is None:
+                    return delivery.deliver(begin(batches), start)
+                carried = [name for name in (self.settings.operation,) if name]
+                reshaping = Reshaping(shape, context, target, source="the SELECT's result", carried=carried)
+                return reshaping.noted(delivery.deliver(begin(reshaping.of(batches)), start))
 
         try:
             return deliver(whole=False)
