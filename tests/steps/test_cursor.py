@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from levada.errors import ConfigError, Fatal
 from levada.project import Project
+from levada.steps.cursor import restored, stored
 from levada.steps.increment import IncrementSettings
 
 from .conftest import Clock, Make
@@ -155,9 +156,16 @@ def test_an_array_that_lies_in_two_intervals_is_not_appended_twice(
         told.append(str(done.note))
         clock.now += timedelta(hours=1)
     assert rows == 1
-    assert f"1 rows without {name} left out" in told[0]
-    assert f"1 rows without {name} left out" in told[1]
+    assert f"1 row without {name} left out" in told[0]
+    assert f"1 row without {name} left out" in told[1]
     assert project.copy("db.src", "wh.dst", since=name, key="_id").rows == 2
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("microsecond", [0, 1, 29, 524_121, 999_999])
+def test_a_watermark_keeps_its_microseconds(microsecond: int) -> None:
+    moment = datetime(2026, 3, 1, 17, 49, 9, microsecond, UTC)
+    assert restored(stored(moment)) == moment
 
 
 @pytest.mark.parametrize("step", [None, 2])

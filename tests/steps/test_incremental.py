@@ -10,6 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from levada.project import Project
+from levada.steps.increment import Increment
 from levada.windows import Window
 
 from .conftest import Clock, Make
@@ -142,6 +143,36 @@ def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(
     assert ids(project, "db.dst") == ([0, 1, 2, 7] if policy == "restart" else [7])
     clock.now += timedelta(hours=1)
     assert values(project)["rows"] == 0
+
+
+@pytest.mark.parametrize("policy", ["fail", "restart", "trust_sink"])
+def test_a_table_that_is_made_anew_between_two_steps_is_noticed_there(
+    make: Make, source: Any, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    keep, target = Increment.keep, source.database["dst"]
+
+    def keep_and_remove(increment: Increment, reached: Any) -> None:
+        keep(increment, reached)
+        if target.count_documents({}) == 2:
+            target.drop()
+            target.create_index("at")
+
+    monkeypatch.setattr(Increment, "keep", keep_and_remove)
+    copy = "{from: db.src, to: db.dst, mode: upsert, key: [_id], since: at, step: 1m}"
+    project = make(f"steps: {{s: {{copy: {copy}, retries: {{attempts: 1}}}}}}")
+    run = project.run("p", on_lost=policy)
+    monkeypatch.setattr(Increment, "keep", keep)
+    if policy == "fail":
+        assert run.error is not None
+        assert run.error["exit_code"] == 4
+        assert ids(project, "db.dst") == []
+    elif policy == "trust_sink":
+        assert ids(project, "db.dst") == [2]
+    else:
+        assert run.error is not None
+        assert run.error["retriable"]
+        assert project.run("p", on_lost=policy).status == "done"
+        assert ids(project, "db.dst") == [0, 1, 2]
 
 
 def test_an_increment_goes_on_in_a_table_that_a_copy_has_replaced(

@@ -53,6 +53,8 @@ def restored(value: Any) -> Value | None:
     """The watermark of a position."""
     if value is None:
         return None
+    if isinstance(value, dict) and isinstance(value.get("$date"), str):
+        return datetime.fromisoformat(value["$date"])  # json_util loses a microsecond now and then
     found: Value = plain(json_util.loads(json.dumps(value), json_options=_AWARE))
     return found
 

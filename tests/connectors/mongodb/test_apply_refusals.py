@@ -311,6 +311,27 @@ def test_a_target_that_somebody_drops_while_it_is_written_is_no_success(
     assert apply(connection, rows, changes=Changes(), position=Position({"": 1}, 1)).rows == 3_000
 
 
+@pytest.mark.parametrize(
+    ("mode", "what"), [(Mode.UPSERT, "collection"), (Mode.UPSERT, "index"), (Mode.APPEND, "collection")]
+)
+def test_a_small_write_is_not_committed_to_a_collection_that_was_made_anew(
+    connection: MongoConnection, db: Database[Document], mode: Mode, what: str
+) -> None:
+    db["out"].insert_many([{"k": number} for number in range(3)])
+    writer = connection.sink(OUT).open(Write(OUT, mode, OWNER, ("k",)))
+    writer.write(batch({"k": 7}))
+    if what == "index":
+        db["out"].drop_index("k_1")
+    else:
+        db.drop_collection("out")
+        db["out"].create_index("n")
+    with pytest.raises(Retriable, match="dropped or replaced while"):
+        writer.commit(Position({"": 1}, 1))
+    writer.abort()
+    assert connection.sink(OUT).position(OWNER) is None
+    assert {"k": 7} not in stored(db)
+
+
 @pytest.mark.parametrize("lane", [-1, 0, 1])
 def test_a_fence_of_a_newer_format_is_left_as_it_is(
     connection: MongoConnection, db: Database[Document], lane: int

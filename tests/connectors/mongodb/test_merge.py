@@ -10,8 +10,9 @@ from pymongo.database import Database
 
 from levada.connectors.base import Fence, Mode, Query, Table, Write, Written
 from levada.connectors.mongodb import MongoConnection
+from levada.connectors.mongodb import merge as merging
 from levada.connectors.mongodb.fence import Fence as Claims
-from levada.errors import Fenced, LevadaError
+from levada.errors import Fenced, LevadaError, Retriable
 from levada.positions import Position
 from levada.windows import Window
 
@@ -210,3 +211,21 @@ def test_an_upsert_tells_apart_what_another_unique_value_keeps_out(
     assert [one.reason for one in written.rejected] == [f"duplicate key: {stored_key} is stored already"]
     assert written.rows == 1999
     assert {row["_id"] for row in stored(db)} == {*range(2000)} - {5} | {taken["_id"]}
+
+
+@pytest.mark.parametrize("mode", [Mode.UPSERT, Mode.REPLACE_WINDOW])
+def test_a_target_that_is_made_anew_while_the_server_copies_is_not_committed_to(
+    connection: MongoConnection, db: Database[Document], monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    db["out"].insert_one({"_id": -1, "at": DAY.start - timedelta(days=1)})
+    aggregate = merging._Copy._aggregate
+
+    def removed_before(copy: Any, pipeline: list[Document]) -> list[Document]:
+        db.drop_collection("out")
+        db["out"].create_index("at")
+        return aggregate(copy, pipeline)
+
+    monkeypatch.setattr(merging._Copy, "_aggregate", removed_before)
+    with pytest.raises(Retriable, match="dropped or replaced while"):
+        merge(connection, mode)
+    assert connection.sink(OUT).position(OWNER) is None

@@ -46,7 +46,7 @@ class Claim:
         if self.tag is not None:
             self.target.database[collection].create_index(WINDOW_TAG, sparse=True)
         self.fence = Fence(self.client, database, collection, write, transactions=transactions)
-        self.fence.uuid = lambda: self.target.uuid
+        self.fence.uuid = lambda: self.target.uuid if self.swaps else self._uuid
         self.fence.take()
         stop_earlier(self.client, self.fence)
         if prefix := prefix_of(self.fence.stored.get("attempt")):

@@ -53,6 +53,7 @@ def merge_inside(
             claim.make_room()
             written = _Copy(claim, source, window).run()
             if written is not None:
+                claim.refuse_if_replaced()
                 claim.fence.commit(position, write.window)
                 claim.fence.release()
                 return written

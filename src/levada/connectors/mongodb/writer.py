@@ -149,6 +149,7 @@ class MongoWriter:
             return None
 
         def work(session: ClientSession | None) -> Tally:
+            claim.refuse_if_replaced()  # from here on the server refuses a newer one: it has its snapshot
             claim.fence.store(position, self._write.window, session)
             replaced = claim.remove(session)
             if self._applying:
