@@ -317,5 +317,5 @@ pipelines: {{p: {{steps: {{s: {{copy: {{from: in.rows.jsonl, to: db.out, mode: u
     assert "notes" not in levada("run", "p").out
     found = levada("run", "p")
     assert found.out.rstrip().endswith("1 unchanged")
-    assert "1 rows in" in found.err
+    assert "1 row in" in found.err
     assert "(1 unchanged)" in found.err

@@ -50,7 +50,7 @@ def state(mongo: MongoClient[Document], database: str) -> dict[str, list[Documen
 def test_only_what_is_new_is_copied_the_second_time(levada: Levada, project: Path, orders: Any) -> None:
     first = levada("copy", "shop.orders", "lake.orders", "--since", "at", "--step", "1d")
     assert first.out.startswith("5 rows in ")
-    assert "4 steps; 1 rows without at read too" in first.out
+    assert "4 steps; 1 row without at read too" in first.out
     orders.delete_one({"_id": 0})
     second = levada("copy", "shop.orders", "lake.orders", "--since", "at", "--deletes", "compare", "--json")
     assert second.json["rows"] <= 1  # the row without a time, unless no second has passed

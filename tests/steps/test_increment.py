@@ -279,7 +279,7 @@ def test_rows_without_a_cursor_follow_the_rule_and_are_always_told(
 
 def test_rows_without_a_cursor_can_be_an_error(make: Make, source: Any) -> None:
     source.insert_many([{"_id": 1, "at": START}, {"_id": 2}])
-    with pytest.raises(Fatal, match="1 rows have no 'at'"):
+    with pytest.raises(Fatal, match="1 row without 'at'"):
         make(EMPTY).copy("db.src", "wh.dst", since="at", nulls="error")
 
 
@@ -292,7 +292,7 @@ def test_stored_tables_have_rows_without_a_cursor_too(
     project.copy("db.src", f"{kind}.src", mode="replace")
     done = project.copy(f"{kind}.src", "wh.dst", since="at", key=("_id",))
     assert done.rows == 2
-    assert "1 rows without at read too" in str(done.note)
+    assert "1 row without at read too" in str(done.note)
     clock.now += timedelta(hours=1)
     assert project.copy(f"{kind}.src", "wh.dst", since="at", key=("_id",)).rows == 1
 
@@ -314,7 +314,7 @@ def test_rows_before_the_start_are_told(make: Make, source: Any) -> None:
     project = make(EMPTY)
     done = project.copy("db.src", "wh.dst", since="at")
     assert done.rows == 1
-    assert "1 rows are older than 2000-01-01 and left out" in str(done.note)
+    assert "1 row from before 2000-01-01 left out" in str(done.note)
     assert project.copy("db.src", "wh.all", since="at", start="1970-01-01").rows == 2
 
 

@@ -7,6 +7,7 @@ import click
 from levada.cli.main import Session
 from levada.cli.output import show_json
 from levada.cli.session import opened
+from levada.observe import counted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +39,10 @@ def check(session: Session, as_json: bool) -> int:
     if as_json:
         show_json({"file": str(project.file.path), **counts})
     else:
-        click.echo(f"{project.file.path} is valid: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+        click.echo(
+            f"{project.file.path} is valid: "
+            + ", ".join(counted(n, what.removesuffix("s")) for what, n in counts.items())
+        )
     return 0
 
 

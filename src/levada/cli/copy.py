@@ -17,6 +17,7 @@ from levada.cli.output import Meter, seconds, show_json, show_table
 from levada.cli.session import stopping
 from levada.connectors.addresses import Addresses
 from levada.connectors.base import Mode
+from levada.observe import counted
 from levada.state import OnLost, Store
 from levada.steps import adhoc
 from levada.steps.preview import Preview, lines
@@ -126,8 +127,7 @@ def _show(done: adhoc.Copied, *, profile: bool) -> None:
     rejected = f", {done.rejected:,} rejected" if done.rejected else ""
     said = [part for part in (done.note or "").split("; ") if part and not part.endswith(" set aside")]
     note = f" ({'; '.join(said)})" if said else ""
-    count = "1 row" if done.rows == 1 else f"{done.rows:,} rows"
-    click.echo(f"{count} in {seconds(done.seconds)}{rejected}{note}")
+    click.echo(f"{counted(done.rows, 'row')} in {seconds(done.seconds)}{rejected}{note}")
     for reason, record in zip(done.reasons, done.records, strict=True):
         click.echo(f"rejected: {reason}: {record}", err=True)
     if done.rejected > len(done.reasons) > 0:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from levada.connectors.base import Estimate
-from levada.observe import Event
+from levada.observe import Event, counted
 
 #: Columns of a table that no terminal shows: wide, so that nothing is folded.
 _PIPED = 200
@@ -140,7 +140,9 @@ class Progress:
         if self._live and now - self._shown > 0.2:
             self._shown = now
             rate = self._rows[step] / max(now - self._started.get(step, now), 1e-3)
-            click.echo(f"\r\033[K  {step}: {self._rows[step]:,} rows, {rate:,.0f}/s", err=True, nl=False)
+            click.echo(
+                f"\r\033[K  {step}: {counted(self._rows[step], 'row')}, {rate:,.0f}/s", err=True, nl=False
+            )
 
     def _step_retried(self, event: Event) -> None:
         error = event.details["error"]
@@ -156,7 +158,9 @@ class Progress:
             self._line(f"  {event.step}: failed after {seconds(details['seconds'])}")
             return
         note = f" ({details['note']})" if details.get("note") else ""
-        self._line(f"  {event.step}: {details['rows']:,} rows in {seconds(details['seconds'])}{note}")
+        self._line(
+            f"  {event.step}: {counted(details['rows'], 'row')} in {seconds(details['seconds'])}{note}"
+        )
 
 
 class Heartbeat:
@@ -225,7 +229,7 @@ class Meter:
         now = self._clock()
         if now - self._shown < _SILENT:
             return
-        done = f"{self._rows:,} rows so far" if self._rows else "no rows yet"
+        done = f"{counted(self._rows, 'row')} so far" if self._rows else "no rows yet"
         click.echo(f"\r\033[K{done}, {now - self._started:.0f} s\r", err=True, nl=False)
 
     def expect(self, estimate: Estimate) -> None:
@@ -245,7 +249,7 @@ class Meter:
 
     def _text(self, passed: float) -> str:
         rate = (self._rows - self._before) / passed
-        text = f"{self._rows:,} rows, {rate:,.0f} rows/s, {self._bytes / passed / 1e6:,.1f} MB/s"
+        text = f"{counted(self._rows, 'row')}, {rate:,.0f} rows/s, {self._bytes / passed / 1e6:,.1f} MB/s"
         if not self._total or not rate:
             return text
         left = max(self._total - self._rows, 0)

@@ -8,6 +8,7 @@ from levada.cli.main import Session
 from levada.cli.output import seconds, show_error, show_json, show_table
 from levada.cli.run import run_document
 from levada.cli.session import opened
+from levada.observe import counted
 from levada.pipelines import PlannedWindow
 from levada.state import Run
 
@@ -51,7 +52,7 @@ def plan(session: Session, pipeline: str, start: str, end: str | None, again: bo
     )
     due = sum(item.due for item in planned)
     command = f": levada backfill {pipeline} --from {start}" if due else ""
-    click.echo(f"\n{due} of {len(planned)} windows to run{command}")
+    click.echo(f"\n{due} of {counted(len(planned), 'window')} to run{command}")
     return 0
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from levada.bson.paths import Path, TypeSeen
 from levada.cli.look import ALL, FIRST, RANDOM, Look
+from levada.observe import counted
 from levada.types import kind_of
 
 #: A type with a smaller share of a path's values than this is rare: what breaks a pipeline.
@@ -18,12 +19,13 @@ RARE = 0.01
 
 def note(look: Look) -> str:
     """How many documents of how many were looked at, and how they were chosen."""
-    what = "documents that match" if look.selects else "documents"
+    seen = counted(look.documents, "document")
+    matching = " that match" if look.selects else ""
     of_all = "" if look.total is None else f" of about {look.total:,}"
     ways = {
-        ALL: f"all {look.documents:,} {what}",
-        RANDOM: f"{look.documents:,}{of_all} {what}, a random sample",
-        FIRST: f"the first {look.documents:,}{of_all} {what}",
+        ALL: f"all {seen}{matching}" if look.documents != 1 else f"the only document{matching}",
+        RANDOM: f"{look.documents:,}{of_all} documents{matching}, a random sample",
+        FIRST: f"the first {look.documents:,}{of_all} documents{matching}",
     }
     return f"{look.table}: {ways[look.way]}"
 

@@ -2,5 +2,6 @@
 
 from levada.observe.events import Event, Kind, Listener, silence
 from levada.observe.timings import Timings
+from levada.observe.wording import counted
 
-__all__ = ["Event", "Kind", "Listener", "Timings", "silence"]
+__all__ = ["Event", "Kind", "Listener", "Timings", "counted", "silence"]

@@ -26,7 +26,7 @@ from levada.connectors.addresses import Addresses
 from levada.connectors.base import Estimate, Fence, Mode, Query, Table
 from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable, Skippable
-from levada.observe import Timings
+from levada.observe import Timings, counted
 from levada.state import Holder, Lease, OnLost, Store, new_run_id
 from levada.steps.base import STOPPED, StepContext, StepResult, no_progress
 from levada.steps.copy import Attended, CopySettings, CopyStep
@@ -402,7 +402,7 @@ def _refuse_rejected(batch: Batch, address: str) -> None:
     if batch.rejected:
         first = batch.rejected[0]
         raise Skippable(
-            f"{len(batch.rejected)} documents can't be decoded; the first: {first.reason}",
+            f"{counted(len(batch.rejected), 'document')} can't be decoded; the first: {first.reason}",
             where=f"{address}, bytes {first.raw[:40].hex()}…",
             hint="`levada copy` goes on and reports them",
         )

@@ -14,6 +14,7 @@ from typing import Any
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Changes, Mode, Sink, Table, Write, Writer, Written
 from levada.errors import Fatal, PositionLost, ScanLost
+from levada.observe import counted
 from levada.positions import Position
 from levada.state import OnLost, Positions, Quarantine, reconcile
 from levada.steps.base import StepContext
@@ -151,7 +152,7 @@ class Delivery:
         batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
         delivered = self._finish(writer, self._fill(writer, batches), start)
         kept, rejected = _taken_up(writer)
-        note = f"went on behind {kept:,} rows" if kept else _ANEW if inherited else delivered.note
+        note = f"went on behind {counted(kept, 'row')}" if kept else _ANEW if inherited else delivered.note
         return replace(delivered, quarantined=delivered.quarantined + rejected, note=note)
 
     def commit(self, start: Position, call: Callable[[Position | None], Written]) -> Delivered:

@@ -24,6 +24,7 @@ from levada.connectors.addresses import FILE
 from levada.connectors.base import Mode, Table, Write, Writer
 from levada.connectors.screening import outside_window, set_aside
 from levada.errors import ConfigError
+from levada.observe import counted
 from levada.positions import Position
 from levada.steps.base import StepContext, Tables
 from levada.steps.delivery import Delivered, Delivery, Target, ended
@@ -165,7 +166,7 @@ class Family:
 
     def notes(self, rows_of: Mapping[str, int]) -> list[str]:
         """What is worth saying of it, for people; `rows_of` says how many rows each child got."""
-        rows = [f"{count:,} rows of {path}" for path, count in rows_of.items()]
+        rows = [f"{counted(count, 'row')} of {path}" for path, count in rows_of.items()]
         return rows + [
             f"{count:,} values of {path} are no arrays and stay" for path, count in self.not_arrays.items()
         ]

@@ -27,6 +27,7 @@ from levada.config import Duration
 from levada.config.durations import parse_duration
 from levada.connectors.base import Changes, Mode, Query
 from levada.errors import ConfigError, Fatal
+from levada.observe import counted
 from levada.positions import Position
 from levada.state import DEFAULT_START, Watermarks
 from levada.steps.base import StepContext, StepSettings
@@ -269,7 +270,7 @@ class Increment:
         bare = self._cursor.count(told)
         if bare and rule == "error":
             raise Fatal(
-                f"{bare:,} rows have no {self._cursor.name!r}, or one of another type",
+                f"{counted(bare, 'row')} without {self._cursor.name!r}, or with one of another type",
                 where=str(self._cursor.table),
                 hint="mend them, or say what becomes of them with `nulls:` (every_run, first_run, skip)",
             )
@@ -448,10 +449,12 @@ def notes(plan: Plan, settings: IncrementSettings) -> list[str]:
         found = [_NOTHING[plan.kind]]
     if plan.bare:
         read = any(piece.also or piece.bare for piece in plan.pieces)
-        found.append(f"{plan.bare:,} rows without {settings.since} {'read too' if read else 'left out'}")
+        found.append(
+            f"{counted(plan.bare, 'row')} without {settings.since} {'read too' if read else 'left out'}"
+        )
     if plan.older and plan.last is not None:
         edge = f"{plan.last:%F}" if isinstance(plan.last, datetime) else plan.last
-        found.append(f"{plan.older:,} rows are older than {edge} and left out (`start:`)")
+        found.append(f"{counted(plan.older, 'row')} from before {edge} left out (`start:`)")
     return found
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from levada.connectors.base import Estimate, Query, Table, WritePlan
 from levada.connectors.reading import chosen, named_in, paths_in
 from levada.errors import ConfigError
+from levada.observe import counted
 from levada.positions import Position
 from levada.state import Positions
 from levada.steps.base import StepContext
@@ -216,7 +217,7 @@ class Sample:
 
 def lines(made: Preview) -> Sequence[str]:
     """For people."""
-    size = f", about {made.rows:,} rows" if made.rows is not None else ""
+    size = f", about {counted(made.rows, 'row')}" if made.rows is not None else ""
     if made.rows and made.row_bytes:
         size += f" of {made.row_bytes:,.0f} bytes"
     key = f" by {', '.join(made.key)}" if made.key else ""
@@ -227,8 +228,7 @@ def lines(made: Preview) -> Sequence[str]:
             f"watermark {made.job!r}: {made.watermark if made.watermark is not None else 'none yet'}"
         )
         if made.reaches is not None:
-            steps = "1 step" if made.steps == 1 else f"{made.steps:,} steps"
-            found.append(f"would reach {made.reaches} in {steps}")
+            found.append(f"would reach {made.reaches} in {counted(made.steps, 'step')}")
     elif made.window:
         found.append(f"window {made.window}")
     found += [f"write: {made.how}"] if made.how else []

@@ -374,7 +374,7 @@ def run_apart(lake: Lake, limit: str, *, as_nobody: bool, expect: str) -> None:
 def test_diagnosis_says_where_how_much_room_and_which_rights(lake: Lake) -> None:
     lake.write(items(1))
     text = " ".join(finding.what for finding in lake.connection.diagnose())
-    for part in ("deltalake", "can be written", "GB free", "1 tables: items", "rights needed"):
+    for part in ("deltalake", "can be written", "GB free", "1 table: items", "rights needed"):
         assert part in text
 
 

@@ -94,7 +94,7 @@ def test_diagnosis_is_fine_for_the_reader(shop: Legacy) -> None:
     findings = shop.connection().diagnose()
     assert all(finding.ok for finding in findings), findings
     said = " ".join(finding.what for finding in findings)
-    for words in ("MariaDB", "1 tables: t", "no TLS", "GRANT SELECT"):
+    for words in ("MariaDB", "1 table: t", "no TLS", "GRANT SELECT"):
         assert words in said
     assert PASSWORD not in said
 

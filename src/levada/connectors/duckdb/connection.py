@@ -17,6 +17,7 @@ from levada.connectors.duckdb.source import DuckdbSource
 from levada.connectors.reading import projected
 from levada.connectors.sqltext import before
 from levada.errors import LevadaError
+from levada.observe import counted
 from levada.types.layout import HIDDEN_PREFIX
 
 _LOW_DISK = 1024**3
@@ -102,7 +103,7 @@ class DuckdbConnection:
                 Finding(enough, f"{free / 1024**3:.1f} GB free", None if enough else "free some space")
             )
         findings.append(
-            Finding(True, f"{len(names)} tables: {', '.join(names)}" if names else "no tables yet")
+            Finding(True, f"{counted(len(names), 'table')}: {', '.join(names)}" if names else "no tables yet")
         )
         findings.append(Finding(True, "rights needed: read and write the file and its folder"))
         return findings

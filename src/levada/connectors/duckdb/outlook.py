@@ -6,6 +6,7 @@ from levada.connectors.base import Mode, Write, WritePlan
 from levada.connectors.duckdb.catalog import Stored
 from levada.connectors.keyed import spoken
 from levada.connectors.writes import key_of, named, tags
+from levada.observe import counted
 
 _HOW = {
     Mode.APPEND: "insert",
@@ -30,7 +31,7 @@ def outlook(write: Write, stored: Stored | None, rows: int) -> WritePlan:
         notes = [f"{write.table} would be created"]
     else:
         write = named(write, stored.logical)
-        notes = [f"{write.table} has {rows:,} rows"]
+        notes = [f"{write.table} has {counted(rows, 'row')}"]
     if tags(write):
         notes.append("rows that the same step appended for the window are removed first")
     notes += spoken(write.changes)

@@ -24,6 +24,7 @@ from levada.connectors.files.table import FilesTable, Part
 from levada.connectors.spool import Spool
 from levada.connectors.writes import OWNER_TAG, WINDOW_TAG
 from levada.errors import ConfigError
+from levada.observe import counted
 from levada.positions import Position
 from levada.types.names import Renaming, originals
 
@@ -173,10 +174,12 @@ class Commit:
             how, readers = f"add {form} files to the folder", "file by file"
         there = len(self._table.entries())
         notes = [
-            f"{self._write.table} has {there:,} files" if there else f"{self._write.table} would be created"
+            f"{self._write.table} has {counted(there, 'file')}"
+            if there
+            else f"{self._write.table} would be created"
         ]
         if old and self._write.mode is Mode.APPEND:
-            notes.append(f"{len(old):,} files that the same step appended for the window are removed")
+            notes.append(f"{counted(len(old), 'file')} of the same step and window removed first")
         return WritePlan(how, readers, tuple(notes))
 
     @property

@@ -18,6 +18,7 @@ from levada.connectors.lake.sink import LakeSink
 from levada.connectors.lake.source import LakeSource
 from levada.connectors.lake.table import LakeTable
 from levada.errors import LevadaError
+from levada.observe import counted
 
 _LOW_DISK = 1024**3
 
@@ -96,7 +97,7 @@ class LakeConnection:
             )
         names = self.tables()
         findings.append(
-            Finding(True, f"{len(names)} tables: {', '.join(names)}" if names else "no tables yet")
+            Finding(True, f"{counted(len(names), 'table')}: {', '.join(names)}" if names else "no tables yet")
         )
         findings.append(
             Finding(True, "rights needed: read and write in that folder; a source needs read only")

@@ -10,6 +10,7 @@ from levada.connectors.lake.plan import plan
 from levada.connectors.lake.settings import OnTypeChange
 from levada.connectors.lake.table import Snapshot, day_columns, partition_columns
 from levada.connectors.writes import key_of, named
+from levada.observe import counted
 
 _ON_TYPE_CHANGE = {
     OnTypeChange.REWRITE: "the whole table is rewritten",
@@ -50,7 +51,7 @@ def _how(write: Write, snapshot: Snapshot | None, policy: OnTypeChange) -> str:
     if planned.replaced is None:
         return "append"
     count = snapshot.count(planned.replaced)
-    return f"overwrite {count:,} rows by predicate: {planned.replaced}" if count else "append"
+    return f"overwrite {counted(count, 'row')} by predicate: {planned.replaced}" if count else "append"
 
 
 def _about(write: Write, snapshot: Snapshot | None) -> list[str]:
@@ -60,7 +61,9 @@ def _about(write: Write, snapshot: Snapshot | None) -> list[str]:
         days, partitions = day_columns(write.table), partition_columns(write.table)
     else:
         table = named(write, snapshot.logical).table
-        notes = [f"{write.table} has {snapshot.count():,} rows at version {snapshot.handle.version()}"]
+        notes = [
+            f"{write.table} has {counted(snapshot.count(), 'row')} at version {snapshot.handle.version()}"
+        ]
         days, partitions = snapshot.days, snapshot.partitions
         declared = partition_columns(table)
         if write.mode is Mode.REPLACE and declared and declared != partitions:

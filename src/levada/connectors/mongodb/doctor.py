@@ -13,6 +13,7 @@ from levada.bson import SLOWER, codec
 from levada.connectors.base import Finding
 from levada.connectors.mongodb.faults import translate
 from levada.errors import ConfigError, LevadaError
+from levada.observe import counted
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -61,8 +62,8 @@ def _deployment(hello: dict[str, Any]) -> Iterator[Finding]:
     if hello.get("msg") == "isdbgrid":
         yield Finding(True, "sharded cluster: transactions and change streams")
     elif "setName" in hello:
-        members = len(hello.get("hosts", []))
-        text = f"replica set {hello['setName']}, {members} member{'s'[: members > 1]}"
+        members = counted(len(hello.get("hosts", [])), "member")
+        text = f"replica set {hello['setName']}, {members}"
         yield Finding(True, f"{text}: transactions and change streams")
         if not hello.get("primary"):
             yield Finding(False, "the replica set has no primary", "wait for the election, or mend the set")

@@ -17,6 +17,7 @@ from levada.connectors.mongodb.keyindex import KeyIndex, creation, key_index
 from levada.connectors.mongodb.rows import CHUNK_BYTES, CHUNK_ROWS, WINDOW_TAG
 from levada.connectors.mongodb.target import Target
 from levada.connectors.mongodb.watchers import streams_on
+from levada.observe import counted
 
 _CHUNKS = f"transactions of up to {CHUNK_ROWS:,} rows or {CHUNK_BYTES // 1_000_000} MB"
 
@@ -86,7 +87,7 @@ _Told = tuple[str, str, tuple[str, ...]]
 
 
 def _about(facts: Facts) -> tuple[str, ...]:
-    notes = [f"{facts.target} has about {facts.rows:,} rows"]
+    notes = [f"{facts.target} has about {counted(facts.rows, 'row')}"]
     if not facts.target.description:
         notes = [f"{facts.target} would be created"]
     if facts.target.description.get("type") == "view":

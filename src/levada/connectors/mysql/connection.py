@@ -12,6 +12,7 @@ from levada.connectors.mysql.server import Server
 from levada.connectors.mysql.settings import MysqlSettings
 from levada.connectors.mysql.source import MysqlSource
 from levada.errors import ConfigError, LevadaError
+from levada.observe import counted
 
 _TABLES = (
     "SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
@@ -91,7 +92,11 @@ class MysqlConnection:
                 names = self.tables()
         except LevadaError as error:
             return [Finding(False, f"{self.name}: {error.what}", error.hint)]
-        listed = f"{len(names)} tables: {', '.join(names)}" if names else "no tables that this user can see"
+        listed = (
+            f"{counted(len(names), 'table')}: {', '.join(names)}"
+            if names
+            else "no tables that this user can see"
+        )
         needs = None if names else self._grant(facts["user"])
         return [
             Finding(True, f"{self.name}: {facts['version']} at {self.describe()}, as {facts['user']}"),

@@ -16,6 +16,7 @@ from levada.connectors.postgres.source import PostgresSource
 from levada.connectors.reading import projected
 from levada.connectors.sqltext import bounds, literal, quoted
 from levada.errors import LevadaError
+from levada.observe import counted
 from levada.types.layout import HIDDEN_PREFIX
 from levada.windows import Window
 
@@ -152,7 +153,9 @@ class PostgresConnection:
             findings.append(Finding(True, "a standby: it can be read, not written"))
         names = self._tables(session)
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        findings.append(Finding(True, f"{len(names)} tables: {listed}" if names else "no tables yet"))
+        findings.append(
+            Finding(True, f"{counted(len(names), 'table')}: {listed}" if names else "no tables yet")
+        )
         return findings
 
     def _rights_found(self, session: Session) -> list[Finding]:

@@ -14,6 +14,7 @@ from levada.connectors.rest.settings import Resource, RestSettings
 from levada.connectors.rest.source import RestSource
 from levada.connectors.rest.transport import Clock
 from levada.errors import ConfigError, LevadaError
+from levada.observe import counted
 
 
 class RestConnection:
@@ -104,4 +105,4 @@ class RestConnection:
                 page = next(pages, None)
         except LevadaError as error:
             return Finding(False, f"{name}: {error.what}", error.hint)
-        return Finding(True, f"{name}: {len(page.rows) if page else 0} rows on the first page")
+        return Finding(True, f"{name}: {counted(len(page.rows) if page else 0, 'row')} on the first page")

@@ -18,6 +18,7 @@ from levada.connectors.rest.settings import (
     Single,
 )
 from levada.errors import Fatal, Retriable
+from levada.observe import counted
 
 
 def paginator(settings: Paginator) -> Any:
@@ -151,7 +152,7 @@ class Guarded:
         self._short = len(data) if len(data) < self._step else None
         if len(data) > self._limit:
             raise self._broken(
-                f"a page has {len(data)} rows where `limit` is {self._limit}",
+                f"a page has {counted(len(data), 'row')} where `limit` is {self._limit}",
                 "the server does not know the parameter of the limit; check `limit_param`",
             )
 
