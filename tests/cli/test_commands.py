@@ -56,7 +56,35 @@ def test_help_lists_every_command(levada: Levada) -> None:
 def test_an_unknown_command_names_the_nearest(levada: Levada) -> None:
     found = levada("rum")
     assert found.code == 2
-    assert "Did you mean `run`?" in found.err
+    assert found.err.splitlines()[0] == "error: there is no command 'rum'"
+    assert "did you mean `run`?" in found.err
+
+
+@pytest.mark.parametrize(
+    ("command", "what", "hint"),
+    [
+        (("copy", "a.b"), "missing argument 'TARGET'", ""),
+        (("copy", "a.b", "c.d", "e.f"), "got unexpected extra argument", ""),
+        (("copy", "a.b", "c.d", "--mod", "append"), "no such option", "did you mean `--mode`? "),
+        (("copy", "a.b", "c.d", "--mode", "apend"), "invalid value for '--mode': 'apend' is not one of", ""),
+        (("copy", "a.b", "c.d", "--key"), "option '--key' requires an argument", ""),
+        (("copy", "a.b", "c.d", "--lanes", "0"), "invalid value for '--lanes': 0 is not in the range", ""),
+        (("plan", "daily"), "missing option '--from'", ""),
+        (("schema", "a.b", "--all", "--sample", "5"), "--all and --sample exclude each other", ""),
+        (("config", "chek"), "no such command 'chek'", ""),
+    ],
+)
+def test_a_mistake_in_how_a_command_is_called_is_told_in_three_lines(
+    levada: Levada, command: tuple[str, ...], what: str, hint: str
+) -> None:
+    found = levada(*command)
+    name = f"levada {command[0]}"
+    lines = found.err.splitlines()
+    assert (found.code, found.out, len(lines)) == (2, "", 3)
+    assert lines[0].startswith(f"error: {what}")
+    assert lines[1] == f"  where: `{name}`"
+    assert lines[2].startswith(f"   hint: {hint}")
+    assert f"`{name} --help`" in lines[2]
 
 
 def test_without_a_project_file_the_error_says_how_to_get_one(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,6 +39,16 @@ class Session:
     log_level: str
 
 
+class NoSuchCommand(click.UsageError):
+    """A command that is not there, and those whose names are close."""
+
+    def __init__(self, name: str, ctx: click.Context) -> None:
+        from difflib import get_close_matches
+
+        super().__init__(f"there is no command {name!r}", ctx)
+        self.possibilities = get_close_matches(name, COMMANDS, 1)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are needed."""
 
@@ -56,12 +67,15 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name and name not in COMMANDS and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name, COMMANDS, 1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
+            raise NoSuchCommand(name, ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -95,9 +109,11 @@ def main() -> None:
     4 position lost."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2
+    except click.ClickException as error:
+        code = _explain_usage(error)
     except click.Abort:
         click.echo("stopped", err=True)
         code = 1
@@ -110,6 +126,14 @@ def main() -> None:
         code = _explain(f"{type(error).__name__}: {error}", None, hint, 1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a late Ctrl-C ends the process without a traceback
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain_usage(error: click.ClickException) -> int:
+    from levada.cli.output import show_error
+    from levada.cli.usage import told
+
+    show_error(*told(error))
+    return 2
 
 
 def _explain(what: str, where: str | None, hint: str | None, code: int) -> int:

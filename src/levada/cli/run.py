@@ -10,6 +10,7 @@ import click
 from levada.cli.main import Session
 from levada.cli.output import seconds, show_error, show_json, show_table
 from levada.cli.session import opened
+from levada.errors import ConfigError
 from levada.pipelines import plan as plan_windows
 from levada.project import Project
 from levada.state import OnLost, Run, Runs
@@ -110,7 +111,11 @@ def _dry_run(project: Project, pipeline: str, window: str | None, *, as_json: bo
     else:
         planned = plan_windows(chosen, Runs(project.store), [wanted], now, again=True)
         if not planned:
-            raise click.UsageError(f"window {wanted} is not over yet")
+            raise ConfigError(
+                f"window {wanted} is not over yet",
+                where=pipeline,
+                hint="leave out --window: the last whole one is run",
+            )
         steps = [(step.name, step.action, Uses(step.reads, step.writes)) for step in planned[0].steps]
     mask = project.file.secrets.mask  # an address may be a URL
     rows = [
