@@ -159,7 +159,7 @@ def test_a_table_that_is_made_anew_between_two_steps_is_noticed_there(
 
     monkeypatch.setattr(Increment, "keep", keep_and_remove)
     copy = "{from: db.src, to: db.dst, mode: upsert, key: [_id], since: at, step: 1m}"
-    project = make(f"steps: {{s: {{copy: {copy}, retries: {{attempts: 1}}}}}}")
+    project = make(f"steps: {{s: {{copy: {copy}, retries: {{attempts: 0}}}}}}")
     run = project.run("p", on_lost=policy)
     monkeypatch.setattr(Increment, "keep", keep)
     if policy == "fail":
