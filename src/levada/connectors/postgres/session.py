@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +42,7 @@ class Session:
         self._connection = connection
         self._timeout = timeout
         self._begun = False
+        self.cancelled = False
 
     def answers(self) -> bool:
         """Whether the server is still there."""
@@ -113,6 +114,12 @@ class Session:
         """Copy rows into a table, by the names of their columns; returns how many."""
         with self._connection.cursor() as cursor:
             return int(cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema))
+
+    def cancel(self) -> None:
+        """End the statement that another thread runs in it, if the server can be told."""
+        self.cancelled = True
+        with suppress(driver_error(), OSError):
+            self._connection.adbc_cancel()
 
     def close(self) -> None:
         self._connection.close()
@@ -193,7 +200,8 @@ class Server:
 
     def _give_back(self, session: Session) -> None:
         with self._lock:
-            if len(self._idle) < _IDLE and self._process == os.getpid():
+            alone = self._process == os.getpid()
+            if len(self._idle) < _IDLE and alone and not session.cancelled:
                 self._idle.append(session)
                 return
         session.close()

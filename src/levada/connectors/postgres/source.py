@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ _READ_ONLY = "ISOLATION LEVEL READ COMMITTED, READ ONLY"
 _AT_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 Part = tuple[pa.RecordBatch, pa.RecordBatch, tuple[Rejected, ...]]
+Parts = Generator[Part, None, None]
 
 
 @dataclass(frozen=True)
@@ -121,16 +122,15 @@ class PostgresSource:
             yield from _streamed(session, plan.sql(), plan.selection)
             return
         ((snapshot,),) = session.rows("SELECT pg_export_snapshot()")
-        readers: list[Callable[[], Iterator[Part]]] = [
+        readers: list[Callable[[Session], Parts]] = [
             partial(self._lane, snapshot, plan.sql(piece), plan.selection.again()) for piece in pieces
         ]
-        for read, handed, rejected in Lanes(readers):
+        for read, handed, rejected in Lanes(self._server, str(self._table), readers):
             yield read, plan.selection.widened(handed), rejected
 
-    def _lane(self, snapshot: str, sql: str, selection: Selection) -> Iterator[Part]:
-        with self._server.session(str(self._table)) as session:
-            session.begin(_AT_SNAPSHOT, snapshot)
-            yield from _streamed(session, sql, selection)
+    def _lane(self, snapshot: str, sql: str, selection: Selection, session: Session) -> Parts:
+        session.begin(_AT_SNAPSHOT, snapshot)
+        yield from _streamed(session, sql, selection)
 
     def _plan(self, session: Session, window: Window | None, after: Position | None) -> _Plan | None:
         """None where the table was written without columns so far."""
