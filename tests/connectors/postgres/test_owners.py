@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -109,3 +110,98 @@ def test_the_last_day_of_postgres_is_no_watermark(warehouse: Warehouse) -> None:
         "INSERT INTO {s}.items VALUES ('a', '5874897-12-31'), ('b', '2026-01-01'), ('c', 'infinity')",
     )
     assert warehouse.batches()[-1].position == Position({"": "2026-01-01"})
+
+
+TYPE_OF_V = (
+    "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+    "WHERE attrelid = '{s}.items'::regclass AND attname = 'v'"
+)
+
+
+def one(value: pa.Scalar) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({"k": ["z"], "v": pa.array([value.as_py()], value.type)})
+
+
+@pytest.mark.parametrize("written_before", [False, True])
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE, Mode.UPSERT])
+@pytest.mark.parametrize(
+    ("made", "fits", "wider"),
+    [
+        ("integer", pa.scalar(1, pa.int32()), pa.scalar(2**40)),
+        ("integer", pa.scalar(1, pa.int32()), pa.scalar(1.5)),
+        ("smallint", pa.scalar(1, pa.int16()), pa.scalar(2**20, pa.int32())),
+        (
+            "numeric(10,2)",
+            pa.scalar(Decimal("1.25"), pa.decimal128(10, 2)),
+            pa.scalar(Decimal("1.255"), pa.decimal128(10, 3)),
+        ),
+    ],
+    ids=str,
+)
+def test_a_column_of_another_program_is_never_widened_and_its_owner_is_told_how(
+    warehouse: Warehouse, made: str, fits: pa.Scalar, wider: pa.Scalar, mode: Mode, written_before: bool
+) -> None:
+    warehouse.run(
+        f"CREATE TABLE {{s}}.items (k text PRIMARY KEY, v {made})", "INSERT INTO {s}.items VALUES ('a', 1)"
+    )
+    if written_before:  # by Levada, rows that fit: that makes the column none of its own
+        warehouse.write(one(fits), mode=Mode.UPSERT)
+    before = warehouse.plain("SELECT k, v::text FROM {s}.items ORDER BY k")
+    with pytest.raises(ConfigError, match="'v'") as caught:
+        warehouse.write(one(wider), mode=mode, position=Position({}, 1))
+    assert warehouse.plain(TYPE_OF_V) == [(made,)]
+    assert warehouse.plain("SELECT k, v::text FROM {s}.items ORDER BY k") == before
+    assert warehouse.connection.sink(TABLE).position("p/s") is None
+    command = (caught.value.hint or "").partition("run: ")[2]
+    assert command.startswith("ALTER TABLE")
+    warehouse.run(command, "DELETE FROM {s}.items WHERE k = 'z'")
+    warehouse.write(one(wider), mode=mode, position=Position({}, 1))
+    assert warehouse.plain(f"SELECT v = {wider.as_py()} FROM {{s}}.items WHERE k = 'z'") == [(True,)]
+
+
+def test_a_column_that_its_owner_has_given_another_type_keeps_it(warehouse: Warehouse) -> None:
+    warehouse.write(one(pa.scalar(2**40)), mode=Mode.REPLACE)
+    warehouse.run("UPDATE {s}.items SET v = 1", "ALTER TABLE {s}.items ALTER COLUMN v TYPE integer")
+    with pytest.raises(ConfigError, match="as another program made it"):
+        warehouse.write(one(pa.scalar(2**40)))
+    assert warehouse.plain(TYPE_OF_V) == [("integer",)]
+
+
+def test_columns_that_levada_adds_to_a_table_of_another_program_widen(warehouse: Warehouse) -> None:
+    warehouse.run("CREATE TABLE {s}.items (k text PRIMARY KEY)")
+    warehouse.write(one(pa.scalar(1, pa.int32())), mode=Mode.UPSERT)
+    warehouse.write(one(pa.scalar(2**40)), mode=Mode.UPSERT)
+    assert warehouse.plain(TYPE_OF_V) == [("bigint",)]
+
+
+def test_a_column_that_rows_had_and_have_again_is_still_levadas(warehouse: Warehouse) -> None:
+    warehouse.write(one(pa.scalar(1, pa.int32())))
+    warehouse.write(pa.RecordBatch.from_pydict({"k": ["b"]}), mode=Mode.REPLACE)
+    warehouse.write(one(pa.scalar(2**40)))
+    assert warehouse.plain(TYPE_OF_V) == [("bigint",)]
+
+
+def test_what_says_whose_a_column_is_goes_nowhere_with_its_rows(warehouse: Warehouse) -> None:
+    warehouse.write(one(pa.scalar(1)))
+    assert b"levada.made" not in (warehouse.read().schema.metadata or {})
+
+
+def test_tables_from_before_there_was_that_mark_widen_as_they_did(warehouse: Warehouse) -> None:
+    warehouse.write(one(pa.scalar(1, pa.int32())))
+    ((kept,),) = warehouse.plain("SELECT logical FROM {s}._levada_tables")
+    plain = pa.ipc.read_schema(pa.py_buffer(kept)).remove_metadata().serialize().to_pybytes().hex()
+    warehouse.run(f"UPDATE {{s}}._levada_tables SET logical = '\\x{plain}'")
+    warehouse.write(one(pa.scalar(2**40)))
+    assert warehouse.plain(TYPE_OF_V) == [("bigint",)]
+
+
+@pytest.mark.parametrize("mode", [Mode.UPSERT, Mode.REPLACE])
+def test_what_a_column_of_another_program_took_it_takes_again(warehouse: Warehouse, mode: Mode) -> None:
+    warehouse.run("CREATE TABLE {s}.items (k text PRIMARY KEY, v text)")
+    identity = pa.field("v", pa.string(), metadata={"levada.bson": "objectId"})
+    rows = pa.RecordBatch.from_arrays(
+        [["z"], ["0123456789abcdef01234567"]], schema=pa.schema([("k", pa.string()), identity])
+    )
+    for _ in range(2):
+        assert warehouse.write(rows, mode=mode).rows == 1
+    assert warehouse.plain("SELECT k, v FROM {s}.items") == [("z", "0123456789abcdef01234567")]

@@ -2,16 +2,19 @@
 
 | Table | Row |
 |---|---|
-| `_levada_tables` | `target`, `format`, `logical` (the Arrow schema of the rows, BSON types included) |
+| `_levada_tables` | `target`, `format`, `logical` (see below) |
 | `_levada_positions` | `owner`, `target`, `epoch`, `sequence`, `position` (JSON), `updated_at` |
 
 Both lie in the schema of the tables; `target` is the table's name. They change in the transaction that
-changes the table.
+changes the table. `logical` is the Arrow schema of the rows, BSON types included; its metadata names the
+columns that Levada has made.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +32,9 @@ from levada.types.postgres import AS_TEXT, ELEMENTS, MOMENTS, READINGS, Reading,
 #: Bits of `pg_trigger.tgtype`. Source: https://www.postgresql.org/docs/current/catalog-pg-trigger.html and
 #: `TRIGGER_TYPE_*` of PostgreSQL's pg_trigger.h.
 _BEFORE_EACH_INSERT = 1 | 2 | 4
+
+#: Metadata of a schema that is kept: the columns that Levada has made, as JSON.
+_MADE = b"levada.made"
 
 _TABLES = """CREATE TABLE IF NOT EXISTS {schema}._levada_tables (
     target text PRIMARY KEY, format integer NOT NULL, logical bytea NOT NULL)"""
@@ -144,10 +150,12 @@ class Stored:
     Args:
         columns: all of them.
         noted: the logical schema that Levada keeps of it.
+        made: the names of columns that Levada has made.
     """
 
     columns: tuple[Column, ...]
     noted: pa.Schema
+    made: frozenset[str] = frozenset()
 
     @cached_property
     def logical(self) -> pa.Schema:
@@ -167,6 +175,10 @@ class Stored:
         """Whether the logical schema still describes the column."""
         known = self.noted.names.count(column.name)
         return bool(known) and sql_type(self.noted.field(column.name)) == column.shown
+
+    def alterable(self, column: Column) -> bool:
+        """Whether its type is Levada's to change: Levada made the column, and no one else gave it another."""
+        return column.name in self.made and (self.owned(column) or column.name not in self.noted.names)
 
     def field(self, column: Column) -> pa.Field:
         """The logical field of a column."""
@@ -255,7 +267,11 @@ class Catalog:
         relation = self.relation(target)
         if relation is None:
             return None
-        return Stored(columns_of(self._session, _OF_TABLE.format(oid=relation.oid)), self._logical(target))
+        columns, noted = columns_of(self._session, _OF_TABLE.format(oid=relation.oid)), self._logical(target)
+        metadata = dict(noted.metadata or {})
+        made = metadata.pop(_MADE, None)
+        names = noted.names if made is None else json.loads(made)  # None: noted before there was this mark
+        return Stored(columns, noted.with_metadata(metadata or None), frozenset(names))
 
     def written(self, target: str) -> bool:
         """Whether someone committed into the table, be it no rows and no columns."""
@@ -264,9 +280,10 @@ class Catalog:
         sql = f"SELECT 1 FROM {self._schema}._levada_positions WHERE target = {literal(target)} LIMIT 1"  # noqa: S608
         return bool(self._session.rows(sql))
 
-    def note(self, target: str, logical: pa.Schema) -> None:
-        """Keep the logical schema."""
-        data = logical.serialize().to_pybytes().hex()
+    def note(self, target: str, logical: pa.Schema, made: Iterable[str]) -> None:
+        """Keep the logical schema, and which columns Levada has made."""
+        marked = {**(logical.metadata or {}), _MADE: json.dumps(sorted(made)).encode()}
+        data = logical.with_metadata(marked).serialize().to_pybytes().hex()
         self._session.execute(
             f"INSERT INTO {self._schema}._levada_tables VALUES ({literal(target)}, {FORMAT}, '\\x{data}') "  # noqa: S608
             "ON CONFLICT (target) DO UPDATE SET format = EXCLUDED.format, logical = EXCLUDED.logical"

@@ -1,7 +1,8 @@
 """The columns of a PostgreSQL table after a write, and the statements that bring them about.
 
 A stored column changes its type only where the server's cast keeps every value: wider integers and
-decimals, integers as doubles. Documents grow without a statement: they are jsonb.
+decimals, integers as doubles. Documents grow without a statement: they are jsonb. Columns that another
+program made, or gave another type, stay as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from levada.connectors.postgres.session import Session
 from levada.connectors.sqltext import quoted
 from levada.connectors.staging import widened
 from levada.connectors.writes import named, tag_schema, tags
-from levada.errors import Fatal
+from levada.errors import ConfigError, Fatal
 from levada.types import kind_of
 from levada.types.kinds import NAME, NAMED
 from levada.types.layout import Change, castable, change
@@ -34,6 +35,7 @@ class Columns:
         added: new columns and their types.
         changed: columns whose type changes, and to what.
         anew: whether the table is made.
+        made: all columns that Levada has made.
     """
 
     write: Write
@@ -42,6 +44,7 @@ class Columns:
     added: tuple[tuple[str, str], ...]
     changed: tuple[tuple[str, str], ...]
     anew: bool
+    made: frozenset[str]
 
     def apply(self, session: Session, place: Place) -> None:
         """Create or alter the table; one without columns is not made."""
@@ -64,11 +67,12 @@ class Columns:
             session.execute(f"CREATE INDEX ON {place.sql} ({', '.join(reversed(marks))})")
 
 
-def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Columns:
+def plan(write: Write, incoming: pa.Schema | None, before: Stored | None, place: Place) -> Columns:
     """The columns that hold the rows that are there and the new ones.
 
     Raises:
-        ConfigError: the write names a column that can be two.
+        ConfigError: the write names a column that can be two, or needs another type of a column that another
+            program made.
         Retriable: another writer has named columns differently.
         Fatal: a stored column would have to change its values, or has a type that can't take the new ones.
     """
@@ -78,7 +82,7 @@ def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Col
     joined = old if incoming is None else incoming if replaces else widened(old, incoming, "postgres", where)
     write = named(write, joined)
     hidden = {changes for changes in (write.changes.operation,) if changes}
-    planned = _Planned(before, replaces, where)
+    planned = _Planned(before, replaces, place, where)
     for one in incoming or ():
         if one.name not in hidden:
             planned.take(one, joined.field(one.name))
@@ -96,15 +100,17 @@ def plan(write: Write, incoming: pa.Schema | None, before: Stored | None) -> Col
         tuple(planned.added),
         tuple(planned.changed),
         before is None,
+        (before.made if before else frozenset()) | {name for name, _ in planned.added},
     )
 
 
 class _Planned:
     """What becomes of the columns, one by one."""
 
-    def __init__(self, before: Stored | None, replaces: bool, where: str) -> None:
+    def __init__(self, before: Stored | None, replaces: bool, place: Place, where: str) -> None:
         self._before = before
         self._replaces = replaces
+        self._place = place
         self._where = where
         self.noted: dict[str, pa.Field] = {}
         self.rows: list[pa.Field] = []
@@ -128,18 +134,18 @@ class _Planned:
                 hint="leave it out of the rows",
             )
         if self._replaces:
-            self._replace(column, one)
+            self._replace(self._before, column, one)
         else:
             self._widen(self._before, column, one, joined)
 
-    def _replace(self, column: Column, one: pa.Field) -> None:
+    def _replace(self, before: Stored, column: Column, one: pa.Field) -> None:
         wanted = self._type(one)
         if wanted != column.shown and not _takes(column, one):
-            self.changed.append((column.name, wanted))
+            self._change(before, column, wanted)
         self.rows.append(one)
 
     def _widen(self, before: Stored, column: Column, one: pa.Field, joined: pa.Field) -> None:
-        if not before.owned(column) and _takes(column, one):
+        if not (before.owned(column) and column.name in before.made) and _takes(column, one):
             self.noted[column.name] = _by_names_of(one, column.field)
             self.rows.append(one)
             return
@@ -149,13 +155,26 @@ class _Planned:
                 f"column {old.name!r} is stored as {column.shown} of {old.type}; the new rows need "
                 f"{joined.type} ({kind_of(old)} -> {kind_of(joined)})",
                 where=self._where,
-                hint="write the table once with mode replace, or cast the column on the way",
+                hint="write the table once with mode replace, or cast the column on the way"
+                if before.alterable(column)
+                else "cast the column on the way",
             )
         wanted = self._type(joined)
         foreign = change(old, joined) is Change.NONE
         if wanted != column.shown and not (foreign and not before.owned(column)):
-            self.changed.append((column.name, wanted))
+            self._change(before, column, wanted)
         self.rows.append(joined)
+
+    def _change(self, before: Stored, column: Column, wanted: str) -> None:
+        if not before.alterable(column):
+            name = quoted(column.name)
+            raise ConfigError(
+                f"column {column.name!r} is {column.shown}, as another program made it; rows need {wanted}",
+                where=self._where,
+                hint=f"cast the column on the way, or have its owner run: ALTER TABLE {self._place.sql} "
+                f"ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}",
+            )
+        self.changed.append((column.name, wanted))
 
     def _type(self, one: pa.Field) -> str:
         kind = sql_type(one)

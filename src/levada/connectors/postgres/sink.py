@@ -149,10 +149,10 @@ class PostgresWriter:
     def _store(self, session: Session, catalog: Catalog) -> tuple[int, Applied]:
         """Change the table; returns how many rows gave way, and what became of the new ones."""
         before = catalog.table(self._place.table)
-        columns = plan(self._write, self._staging.schema, before)
+        columns = plan(self._write, self._staging.schema, before, self._place)
         gone = self._make_room(session, catalog, columns.write, before)
         columns.apply(session, self._place)
-        catalog.note(self._place.table, columns.logical)
+        catalog.note(self._place.table, columns.logical, columns.made)
         after = catalog.table(self._place.table)
         if after is None:
             return gone, Applied()
