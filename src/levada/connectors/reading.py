@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from levada.batches import Batch
 from levada.connectors.base import Query, Table
+from levada.connectors.complaints import told
 from levada.connectors.sqltext import watermark
 from levada.errors import ConfigError, Fatal
 from levada.positions import Position
@@ -136,7 +137,8 @@ def filtered(
             rows = connection.sql(f"SELECT * FROM source WHERE ({condition}\n)")  # noqa: S608
             yield from rows.to_arrow_reader(batch_rows)
         except duckdb.Error as error:
-            raise bad_condition(condition, str(error), where) from error
+            what, hint = told(error)
+            raise bad_condition(condition, what, where, hint) from error
 
 
 def chosen(batch: pa.RecordBatch, condition: str, named_columns: Sequence[str], where: str) -> pa.RecordBatch:
@@ -159,11 +161,12 @@ def chosen(batch: pa.RecordBatch, condition: str, named_columns: Sequence[str], 
     return batch.take(rows) if len(rows) < len(batch) else batch
 
 
-def bad_condition(condition: str, reason: str, where: str) -> ConfigError:
+def bad_condition(condition: str, reason: str, where: str, hint: str | None = None) -> ConfigError:
+    """The error of a SQL condition that can't be used, and why."""
     return ConfigError(
-        f"can't use the condition {condition!r}: {reason}",
+        f"can't use the condition {condition!r}: {reason.splitlines()[0]}",
         where=where,
-        hint="write a SQL condition such as status = 'completed'",
+        hint=hint or "write a SQL condition such as status = 'completed'",
     )
 
 

@@ -14,6 +14,7 @@ from bson import encode
 
 from levada.batches import Batch
 from levada.bson import Decoder, Documents, from_canonical, to_canonical
+from levada.connectors import complaints
 from levada.connectors.reading import OFFLINE, bad_condition, paths_in
 
 
@@ -48,7 +49,7 @@ def told(
                 sql = f"select case when ({condition}\n) then $1 end as o from rows"  # noqa: S608
                 found = connection.sql(sql, params=[operation]).to_arrow_table().column(0)
             except duckdb.Error as error:
-                raise bad_condition(condition, str(error), where) from error
+                raise bad_condition(condition, complaints.told(error)[0], where) from error
             operations = found.cast(pa.string()).combine_chunks()
             if batch.canonical:
                 yield replace(batch, data=_marked(batch.data, column, operations))

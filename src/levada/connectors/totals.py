@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch
+from levada.connectors.complaints import told
 from levada.connectors.reading import OFFLINE
 from levada.errors import ConfigError, Fatal, LevadaError
 from levada.types import cast
@@ -49,5 +50,6 @@ def totals(batches: Iterable[Batch], columns: Sequence[str], sql: str) -> list[M
             if fault:
                 raise fault[0] from error
             kind = ConfigError if isinstance(error, duckdb.BinderException) else Fatal
-            raise kind(f"can't evaluate the checks: {error}") from error
+            what, hint = told(error)
+            raise kind(f"can't evaluate the checks: {what}", hint=hint) from error
     return found

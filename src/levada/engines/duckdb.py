@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from levada.batches import Batch
+from levada.connectors.complaints import told
 from levada.connectors.reading import OFFLINE
 from levada.connectors.spool import Spool
 from levada.engines.statement import Input, Statement
@@ -180,10 +181,10 @@ def _first_fault(relations: Iterable[_Relation]) -> LevadaError | None:
 
 
 def _translated(error: Exception) -> LevadaError:
-    text = str(error).strip()
+    text, advice = told(error)
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         hint = "in a join, write columns as table.column" if "olumn" in text else None
-        return ConfigError(f"DuckDB rejects the SQL: {text}", hint=hint)
+        return ConfigError(f"DuckDB rejects the SQL: {text}", hint=advice or hint)
     if isinstance(error, duckdb.OutOfMemoryException):
         return Fatal(f"DuckDB ran out of memory: {text}", hint="raise `memory_limit`, or select less")
     return Fatal(f"the SQL failed on the data: {text}", hint="`try_cast` turns bad values into NULL")

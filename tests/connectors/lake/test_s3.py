@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from levada.batches import Batch
 from levada.connectors.base import Fence, Mode, Query, Table, Write
 from levada.connectors.lake import LakeConnection
-from levada.errors import Fatal, Fenced, LevadaError, Retriable
+from levada.errors import ConfigError, Fatal, Fenced, LevadaError, Retriable
 from levada.positions import Position
 from levada.windows import Window
 
@@ -144,12 +144,19 @@ def test_a_lower_epoch_is_refused(lake: LakeConnection) -> None:
     assert keys(lake) == [0, 1, 2]
 
 
+MEANS = {
+    "AWS_ACCESS_KEY_ID": "the store does not know the access key",
+    "AWS_SECRET_ACCESS_KEY": "the secret does not belong to the access key",
+}
+
+
 @pytest.mark.parametrize("option", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
 def test_a_wrong_key_is_told_and_never_printed(s3: S3, prefix: str, tmp_path: Path, option: str) -> None:
     wrong = "WRONGWRONGWRONG42"
     lake = connect(s3, prefix, tmp_path, **{option: wrong})
     with pytest.raises(Fatal) as caught:
         put(lake, Mode.REPLACE, rows(0, 3))
+    assert caught.value.what == MEANS[option]
     assert caught.value.hint
     assert "storage_options" in caught.value.hint
     (unreachable,) = [finding for finding in lake.diagnose() if not finding.ok]
@@ -163,3 +170,8 @@ def test_a_server_that_does_not_answer_is_worth_another_try(s3: S3, prefix: str,
     lake = connect(s3, prefix, tmp_path, AWS_ENDPOINT_URL=closed)
     with pytest.raises(Retriable):
         keys(lake)
+
+
+def test_a_bucket_that_is_not_there_is_told_in_a_line(s3: S3, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^there is no bucket 'no-such-bucket'; "):
+        put(connect(s3, "s3://no-such-bucket/x", tmp_path), Mode.REPLACE, rows(0, 3))

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from levada.connectors.complaints import told
 from levada.connectors.duckdb.settings import MEMORY, DuckdbSettings
 from levada.connectors.reading import OFFLINE
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
@@ -21,23 +22,27 @@ _PID = re.compile(r"\(PID (\d+)\)")
 _MEANINGS: tuple[tuple[type[duckdb.Error], type[LevadaError], str], ...] = (
     (duckdb.OutOfMemoryException, Fatal, "raise `memory_limit`, or ask for a smaller window"),
     (duckdb.TransactionException, Retriable, "the step is tried again"),
-    (duckdb.ConversionException, Fatal, "the stored column can't take that value"),
+    (
+        duckdb.ConversionException,
+        Fatal,
+        "the type that the value gets can't hold it; `try_cast` makes it null",
+    ),
     (duckdb.ConstraintException, Fatal, "the rows break a constraint of the table"),
     (duckdb.SerializationException, Fatal, "a newer DuckDB wrote the file: upgrade Levada's"),
     (duckdb.InterruptException, Retriable, "the query was interrupted"),
     (duckdb.CatalogException, ConfigError, "`levada doctor` lists the tables"),
-    (duckdb.BinderException, ConfigError, "check the names in the condition"),
+    (duckdb.BinderException, ConfigError, "check the names in the condition or query"),
     (duckdb.ParserException, ConfigError, "write SQL as DuckDB reads it"),
-    (duckdb.InvalidInputException, ConfigError, "check the connection's settings"),
+    (duckdb.InvalidInputException, ConfigError, "check the query, and the connection's settings"),
     (duckdb.IOException, Fatal, "check the path and its rights"),
 )
 
 
 def translate(error: duckdb.Error, where: str) -> LevadaError:
     """The Levada error that says the same."""
-    text = str(error).split(" See also https")[0].strip()
+    text, advice = told(error)
     if "Could not set lock" in text:
-        found = _PID.search(text)
+        found = _PID.search(str(error))
         holder = f"process {found[1]}" if found else "another process"
         return Retriable(
             f"{holder} has the database open",
@@ -48,8 +53,8 @@ def translate(error: duckdb.Error, where: str) -> LevadaError:
         return Retriable(f"DuckDB: {text}", where=where, hint="free some space, then run again")
     for kind, meaning, hint in _MEANINGS:
         if isinstance(error, kind):
-            return meaning(f"DuckDB: {text}", where=where, hint=hint)
-    return Fatal(f"DuckDB: {text}", where=where)
+            return meaning(f"DuckDB: {text}", where=where, hint=advice or hint)
+    return Fatal(f"DuckDB: {text}", where=where, hint=advice)
 
 
 @contextmanager

@@ -98,8 +98,15 @@ class Source:
 
     def unreadable(self, error: Exception) -> LevadaError:
         """The error of a file that can't be read to its end."""
-        known = self.store.fault(self.entry.path, error)
-        return known or Fatal(
+        if known := self.store.fault(self.entry.path, error):
+            return known
+        if "magic bytes" in str(error):
+            return Fatal(
+                "it is no Parquet file, or only a part of one",
+                where=self.where,
+                hint="write it again; a file of another format needs a name that says so",
+            )
+        return Fatal(
             f"can't read the file: {error}",
             where=self.where,
             hint="check its compression, and `encoding:` of the connection",

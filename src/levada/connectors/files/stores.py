@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.fs
 
-from levada.connectors.files.faults import known_fault, local_errors, store_errors
+from levada.connectors.files.faults import local_errors, store_errors
+from levada.connectors.objectstore import fault
 from levada.connectors.spool import alive
 from levada.errors import LevadaError
 
@@ -235,7 +236,7 @@ class ObjectStore:
             self._handler.delete_file(path)
 
     def fault(self, path: str, error: Exception) -> LevadaError | None:
-        return known_fault(str(error), f"{self.root}/{path}", self._options)
+        return fault(str(error), f"{self.root}/{path}")
 
     def _errors(self, path: str) -> Any:
         return store_errors(f"{self.root}/{path}", self._options)

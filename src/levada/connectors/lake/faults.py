@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from levada.connectors.objectstore import fault, shown
 from levada.errors import Fatal, LevadaError, Retriable
 
 #: Part of an error's text -> what to raise, and the advice.
@@ -20,19 +21,15 @@ _MEANINGS: tuple[tuple[str, type[LevadaError], str], ...] = (
     ("File name too long", Fatal, "a partition's value stands in its folder's name: choose a shorter column"),
     ("Not a directory", Fatal, "something else stands where the lake's folder should be"),
     ("Could not create local directory", Fatal, "the folder must exist or be creatable"),
-    ("403 Forbidden", Fatal, "check the credentials in storage_options"),
-    ("InvalidAccessKeyId", Fatal, "check the credentials in storage_options"),
-    ("SignatureDoesNotMatch", Fatal, "check the credentials in storage_options"),
-    ("NoSuchBucket", Fatal, "create the bucket, or mend `path`"),
-    ("timed out", Retriable, "the step is tried again"),
-    ("error sending request", Retriable, "check the network and the endpoint in storage_options"),
-    ("503 Service Unavailable", Retriable, "the step is tried again"),
 )
 
 
 def translate(error: Exception, where: str) -> LevadaError:
     """The Levada error that says the same."""
     text = str(error).split("\n   0: ")[0].strip()
+    if told := fault(text, where):
+        return told
+    text = shown(text, {})
     for part, kind, hint in _MEANINGS:
         if part in text:
             return kind(f"the lake refused: {text}", where=where, hint=hint)
@@ -40,7 +37,7 @@ def translate(error: Exception, where: str) -> LevadaError:
         return Retriable(f"others committed at the same time: {text}", where=where, hint="run it again")
     if isinstance(error, TableNotFoundError):
         return Fatal(f"can't open the table: {text}", where=where, hint="`levada doctor` lists the tables")
-    return Fatal(f"the lake: {text}", where=where)
+    return Fatal(f"the lake refused: {text}", where=where)
 
 
 @contextmanager
