@@ -43,6 +43,32 @@ def test_appends(connection: MongoConnection, db: Database[Document]) -> None:
     assert told.notes[-1] == "rows of this step and window, by _levada_window, are removed first"
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "it has a validator: rows that it refuses go to quarantine, the others are stored"),
+        ({"validationAction": "warn"}, "it has a validator that only warns: rows that break it are stored"),
+        ({"validationLevel": "off"}, None),
+    ],
+)
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.REPLACE, Mode.UPSERT])
+def test_a_validator_is_told(
+    connection: MongoConnection, db: Database[Document], options: Document, says: str | None, mode: Mode
+) -> None:
+    db.create_collection("out", validator={"$jsonSchema": {"required": ["name"]}}, **options)
+    told = [note for note in plan(connection, mode, key=("k",)).notes if "validator" in note]
+    assert told == ([says] if says else [])
+    writer = connection.sink(OUT).open(Write(OUT, mode, OWNER, ("k",)))
+    writer.write(batch({"k": 1, "name": "one"}, {"k": 2}))
+    done = writer.commit(None)
+    refused = bool(says and "quarantine" in says)
+    assert (done.rows, len(done.rejected), db["out"].count_documents({})) == (
+        2 - refused,
+        refused,
+        2 - refused,
+    )
+
+
 def test_a_swap_and_the_streams_it_would_end(connection: MongoConnection, db: Database[Document]) -> None:
     db["out"].insert_many([{"k": number} for number in range(3000)])
     told = plan(connection, Mode.REPLACE)

@@ -5,6 +5,7 @@ What is told here is chosen in the same way when the write is opened (`levada.co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,10 +93,23 @@ def _about(facts: Facts) -> tuple[str, ...]:
         notes = [f"{facts.target} would be created"]
     if facts.target.description.get("type") == "view":
         return (f"{facts.target} is a view: it will be refused",)
+    notes += _validation(facts.target.options)
     if not facts.transactions:
         why = "this server has no transactions" if facts.target.plain else "it takes no transactions"
         notes.append(f"{why}: a killed write leaves a part, which the next run completes")
     return tuple(notes)
+
+
+def _validation(options: Mapping[str, Any]) -> list[str]:
+    """What becomes of rows that the collection's validator refuses.
+
+    Source: https://www.mongodb.com/docs/manual/core/schema-validation/handle-invalid-documents/
+    """
+    if not options.get("validator") or options.get("validationLevel") == "off":
+        return []
+    if options.get("validationAction") == "warn":
+        return ["it has a validator that only warns: rows that break it are stored"]
+    return ["it has a validator: rows that it refuses go to quarantine, the others are stored"]
 
 
 def _append(_facts: Facts, write: Write) -> _Told:
