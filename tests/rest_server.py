@@ -41,6 +41,8 @@ class Fault:
         delay: seconds before anything is sent.
         text: the true answer, changed.
         raw: the body, byte for byte.
+        drip: seconds before each byte of the body; with `drip_head` of the headers, too.
+        unsized: the body's end is the end of the connection.
     """
 
     status: int = 200
@@ -51,6 +53,9 @@ class Fault:
     delay: float = 0.0
     text: Callable[[str], str] | None = None
     raw: bytes | None = None
+    drip: float = 0.0
+    drip_head: bool = False
+    unsized: bool = False
 
 
 class Api:
@@ -218,7 +223,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if fault.cut is not None:
             data = data[: fault.cut]
-        self.send_header("Content-Length", str(len(data)))
+        if not fault.unsized:
+            self.send_header("Content-Length", str(len(data)))
+        self.close_connection = self.close_connection or fault.unsized
+        if fault.drip:
+            self._drip(data, fault)
+            return
         self.end_headers()
         if fault.reset is None:
             self.wfile.write(data)
@@ -229,6 +239,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
+
+    def _drip(self, data: bytes, fault: Fault) -> None:
+        """Byte by byte, until the client has had enough."""
+        head = b"".join(self._headers_buffer) + b"\r\n"
+        self._headers_buffer = []
+        if not fault.drip_head:
+            self.wfile.write(head)
+        for byte in (head if fault.drip_head else b"") + data:
+            time.sleep(fault.drip)
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
 
 
 class _Server(ThreadingHTTPServer):

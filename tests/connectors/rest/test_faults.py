@@ -115,6 +115,31 @@ def test_a_server_that_does_not_answer_in_time_is_retriable(api: Api, opened: Op
         read(opened(RESOURCE, timeout="1s", retries=0))
 
 
+@pytest.mark.parametrize(
+    "slow",
+    [
+        Fault(drip=0.05),
+        Fault(drip=0.05, drip_head=True),
+        Fault(drip=0.05, unsized=True, text=lambda whole: f"[{whole}]"),
+    ],
+)
+def test_a_server_that_answers_byte_by_byte_does_not_hold_a_read_for_ever(
+    api: Api, opened: Open, slow: Fault
+) -> None:
+    api.faults = [slow]
+    connection = opened(RESOURCE, timeout="5s", answer_timeout="1s")
+    with pytest.raises(Retriable, match="not there whole after 1 s") as caught:
+        read(connection)
+    assert "answer_timeout" in str(caught.value.hint)
+    assert len(api.asked) == 1
+    assert ids(read(connection)) == ROWS  # the connection is as good as new
+
+
+def test_a_slow_answer_that_is_there_in_time_is_read(api: Api, opened: Open) -> None:
+    api.faults = [Fault(drip=0.001), Fault(drip=0.001, drip_head=True)]
+    assert ids(read(opened(RESOURCE, answer_timeout="1m"))) == ROWS
+
+
 def test_a_server_that_was_slow_once_loses_nothing(api: Api, opened: Open) -> None:
     api.faults = [None, Fault(delay=2)]
     assert ids(read(opened(RESOURCE, timeout="1s"))) == ROWS

@@ -36,6 +36,7 @@ def settings(resource: dict[str, Any] | None = None, **others: Any) -> RestSetti
         ({"resources": {"t": {"path": "/t"}}}, "resource 't' names no `paginator`"),
         ({"requests_per_second": 0}, "greater than 0"),
         ({"timeout": "0s"}, "longer than nothing"),
+        ({"answer_timeout": "0s"}, "longer than nothing"),
         ({"auth": {"type": "bearer"}}, "Field required"),
         ({"auth": {"type": "digest"}}, "does not match any of the expected tags"),
         ({"resource": {}}, "Extra inputs"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from levada.connectors.rest.deadline import watched_adapter
 from levada.connectors.rest.paging import Guarded
 from levada.connectors.rest.redaction import Redaction, without_query
 from levada.connectors.rest.settings import ApiKey, Basic, Bearer, OAuth2, Resource, RestSettings
@@ -114,7 +115,6 @@ class Client:
     def _session(self, origin: str, renew: Any = None, retries: int | None = None) -> Any:
         """A session whose every request goes by the transport; nothing is taken from a `.netrc`."""
         import requests
-        from requests.adapters import HTTPAdapter
 
         settings = self._settings
         session = requests.Session()
@@ -128,9 +128,10 @@ class Client:
             settings.max_wait.total_seconds(),
             settings.verify,
             settings.max_page_bytes,
+            settings.answer_timeout.total_seconds(),
         )
         transport: Any = Transport(
-            HTTPAdapter(),
+            watched_adapter(),
             rules,
             pace=self._pace,
             clock=self._clock,

@@ -278,6 +278,7 @@ class RestSettings(_Model):
         paginator: of resources that name none.
         requests_per_second: at most; default: as fast as pages come.
         timeout: for connecting, and between two pieces of an answer.
+        answer_timeout: for one whole answer, from its first piece to its last.
         retries: tries after the first, of what may succeed later.
         max_wait: longest pause before a try; a server that asks for more fails the step, to be run later.
         max_pages: of one read; more of them are taken for a loop.
@@ -294,6 +295,7 @@ class RestSettings(_Model):
     paginator: Paginator | None = None
     requests_per_second: float | None = Field(default=None, gt=0)
     timeout: Duration = timedelta(seconds=30)
+    answer_timeout: Duration = timedelta(minutes=10)
     retries: int = Field(default=5, ge=0, le=100)
     max_wait: Duration = timedelta(minutes=5)
     max_pages: int = Field(default=100_000, ge=1)
@@ -311,7 +313,7 @@ class RestSettings(_Model):
             raise ValueError("holds no query, no fragment and no password; use `params` and `auth`")
         return url
 
-    @field_validator("timeout", "max_wait")
+    @field_validator("timeout", "answer_timeout", "max_wait")
     @classmethod
     def _some_time(cls, duration: timedelta) -> timedelta:
         if not duration:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import tenacity
 
 from levada.connectors.jsontext import loads
+from levada.connectors.rest.deadline import Deadline
 from levada.connectors.rest.redaction import Redaction, without_query
 from levada.errors import ConfigError, Fatal, LevadaError, Retriable
 
@@ -79,6 +80,7 @@ class Rules:
         max_wait: seconds, the longest pause before a try.
         verify: whether to check certificates, or the file of an authority.
         max_page_bytes: of an answer, decompressed.
+        answer_timeout: seconds, for a whole answer.
     """
 
     origin: str
@@ -88,6 +90,7 @@ class Rules:
     max_wait: float
     verify: bool | str
     max_page_bytes: int = 1 << 28
+    answer_timeout: float = 600.0
 
 
 class _Again(Exception):
@@ -166,10 +169,14 @@ class Transport:
 
         self._pace.wait()
         where = without_query(request.url)
+        deadline = Deadline(self._rules.answer_timeout)
         try:
-            response = self._adapter.send(request, **self._options(options))
-            self._fetch(response)  # now, so that a torn one is tried again
+            with deadline:
+                response = self._adapter.send(request, **self._options(options))
+                self._fetch(response)  # now, so that a torn one is tried again
         except RequestException as error:
+            if deadline.passed:
+                raise _too_slow(deadline, where) from None
             if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ConfigError(
                     f"the certificate of the server is not accepted: {self._told(error)}",
@@ -181,6 +188,8 @@ class Transport:
             )
             hint = "check `base_url` and the network; `levada doctor` tries it"
             raise _Again(Retriable(f"{what}: {self._told(error)}", where=where, hint=hint)) from None
+        if deadline.passed:  # a broken connection is the end of an answer that names no length
+            raise _too_slow(deadline, where)
         return response
 
     def _fetch(self, response: Any) -> None:
@@ -292,6 +301,14 @@ class Transport:
         cause = getattr(reason, "args", ())
         detail = str(cause[-1]) if cause else ""
         return self._redaction.of(f"{text}: {detail}" if detail and "url:" not in detail else text)[:_SHOWN]
+
+
+def _too_slow(deadline: Deadline, where: str) -> Retriable:
+    return Retriable(
+        f"an answer was not there whole after {deadline.seconds:g} s",
+        where=where,
+        hint="ask for fewer rows at once, or raise `answer_timeout` of the connection",
+    )
 
 
 def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
