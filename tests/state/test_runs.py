@@ -6,6 +6,12 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from levada.batches import Rejected
 from levada.errors import ConfigError, Fatal
@@ -28,6 +34,22 @@ from levada.windows import Window
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 WINDOW = Window.parse("2026-11-23")
+
+
+class Seen(CommandListener):
+    """Counts inserts."""
+
+    def __init__(self) -> None:
+        self.inserts = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.inserts += event.command_name == "insert"
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
 
 
 @pytest.fixture
@@ -124,6 +146,23 @@ def test_rejected_records_keep_their_bytes_and_reason(store: Store) -> None:
     assert small["reason"] == "bad length"
     assert large["raw_bytes"] == 13_000_000
     assert Quarantine(store).add([], table="shop.t", run="r", step="s") == 0
+
+
+def test_many_rejected_records_are_kept_by_few_writes(mongod: str, database: str) -> None:
+    """Each write waits for most servers."""
+    seen = Seen()
+    large = [Rejected(b"x" * 5_000_000, "large")] * 5
+    many = [Rejected(b"%d" % number, "small") for number in range(2_500)]
+    with MongoClient[dict[str, Any]](mongod, event_listeners=[seen]) as client:
+        collection = Store(client, database).collection("quarantine")
+        added = Quarantine(Store(client, database)).add(
+            iter([*many, *large]), table="shop.t", run="r", step="s"
+        )
+        assert added == 2_505
+        kept = [found["raw"] for found in collection.find({"reason": "small"}, sort=[("_id", 1)])]
+        assert kept == [record.raw for record in many]
+        assert collection.count_documents({"reason": "large"}) == 5
+    assert 3 <= seen.inserts <= 7
 
 
 def test_check_results_are_kept(store: Store) -> None:
