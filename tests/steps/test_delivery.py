@@ -8,7 +8,7 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from levada.steps.delivery import Delivery
+from levada.steps.delivery import Delivery, _Kept
 
 from .conftest import Clock, Make
 
@@ -69,3 +69,41 @@ def test_what_is_set_aside_is_kept_once(
     assert run.status == "done", run.error
     assert run.steps["s"].values["quarantined"] == 3
     assert db["quarantine"].count_documents({}) == 3
+
+
+@pytest.mark.parametrize("target", ["db", "wh", "lake"])
+@pytest.mark.parametrize("every", [2, 1], ids=["half of the rows", "all rows"])
+def test_many_rows_that_are_set_aside_are_let_go_while_the_others_are_written(
+    make: Make,
+    mongo: MongoClient[Document],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    every: int,
+) -> None:
+    """Else a load needs memory for all of them."""
+    db, held = mongo[database], []
+    does = [{"_id": n, "op": "vanish" if n % every == 0 else "upsert"} for n in range(20_000)]
+    db["src"].insert_many(does)
+    relieve = _Kept.relieve
+
+    def watched(kept: _Kept, rejected: list[Any]) -> None:
+        relieve(kept, rejected)
+        held.append(len(rejected))
+
+    monkeypatch.setattr(_Kept, "relieve", watched)
+    project = make(f"steps: {{s: {{copy: {{from: db.src, to: {target}.dst, mode: upsert, operation: op}}}}}}")
+    run = project.run("p")
+    assert len(held) > 3
+    assert max(held) < 1_000
+    kept = [bson.decode(found["raw"]) if target == "db" else found for found in db["quarantine"].find()]
+    assert len(kept) == 20_000 // every
+    if every == 1:
+        assert run.error is not None
+        assert "all 20000 rows were rejected" in str(run.error)
+    else:
+        assert run.status == "done", run.error
+        assert run.steps["s"].values["quarantined"] == 10_000
+        assert run.steps["s"].values["rows"] == 10_000
+    if target == "db":
+        assert {one["_id"] for one in kept} == set(range(0, 20_000, every))

@@ -22,6 +22,8 @@ from levada.windows import Window
 
 _ANEW = "from the beginning: the server can't go on where the stopped copy was (--order id can, anywhere)"
 _UNREAD = "it could not be read"
+_MANY = 1_000  # rejected records, or their bytes, that are held while rows are written
+_LARGE = 16_000_000
 _SHOWN = 5  # rejected records that are kept to be shown
 
 
@@ -49,16 +51,29 @@ class Delivered:
 
 
 class _Kept:
-    """How many of a growing list of rejected records have been kept."""
+    """How many of a writer's growing list of rejected records have been kept, and why they were."""
 
     def __init__(self, keep: Callable[[Sequence[Rejected]], object]) -> None:
         self._keep = keep
+        self._listed = 0
         self.count = 0
+        self.reason = ""
 
     def add(self, rejected: Sequence[Rejected]) -> None:
         """Keep those that came since the last time."""
-        self._keep(rejected[self.count :])
-        self.count = len(rejected)
+        came = rejected[self._listed :]
+        if came:
+            self.reason = self.reason or came[0].reason
+            self._keep(came)
+        self._listed = len(rejected)
+        self.count += len(came)
+
+    def relieve(self, rejected: list[Rejected]) -> None:
+        """Keep a list that has grown, and empty it: a writer may reject more than memory holds."""
+        if len(rejected) >= _MANY or sum(len(record.raw) for record in rejected) >= _LARGE:
+            self.add(rejected)
+            rejected.clear()
+            self._listed = 0
 
 
 class Delivery:
@@ -128,7 +143,7 @@ class Delivery:
     def deliver(self, batches: Iterable[Batch], start: Position) -> Delivered:
         """Write the batches and commit them with the position after `start`."""
         writer = self.sink.open(self.write)
-        return self._finish(writer, self._fill(writer, batches), start)
+        return self._finish(writer, batches, start)
 
     def deliver_from(self, read: Callable[[Position | None], Iterator[Batch]], start: Position) -> Delivered:
         """The same with a source that can go on: at what a killed write left, where the sink has kept it.
@@ -150,7 +165,7 @@ class Delivery:
         inherited, _ = _taken_up(writer)
         self._context.progress(inherited, 0)
         batches = _going_on(writer, read) if hasattr(writer, "reached") else read(None)
-        delivered = self._finish(writer, self._fill(writer, batches), start)
+        delivered = self._finish(writer, batches, start)
         kept, rejected = _taken_up(writer)
         note = f"went on behind {counted(kept, 'row')}" if kept else _ANEW if inherited else delivered.note
         return replace(delivered, quarantined=delivered.quarantined + rejected, note=note)
@@ -164,20 +179,24 @@ class Delivery:
         """
         position = start.numbered(start.sequence + 1)
         self._announce(position)
-        written = call(position if self._positions else None)
-        return self._confirm(written, position, self.quarantine(written.rejected))
+        written, kept = call(position if self._positions else None), _Kept(self.quarantine)
+        kept.add(written.rejected)
+        return self._confirm(written, position, 0, kept)
 
-    def _fill(self, writer: Writer, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _fill(self, writer: Writer, batches: Iterable[Batch], kept: _Kept) -> Iterator[Batch]:
         with ended(batches):
             for batch in batches:
                 self._context.check_stop()
                 if batch.data.num_rows or (batch.rejected and hasattr(writer, "reached")):
                     writer.write(batch)
+                    kept.relieve(getattr(writer, "rejected", []))
                     self._context.progress(batch.data.num_rows, batch.data.nbytes)
                 yield batch
 
-    def _finish(self, writer: Writer, filled: Iterator[Batch], start: Position) -> Delivered:
+    def _finish(self, writer: Writer, batches: Iterable[Batch], start: Position) -> Delivered:
         reached, quarantined, rows, reason = start, 0, 0, _UNREAD
+        kept = _Kept(self.quarantine)
+        filled = self._fill(writer, batches, kept)
         try:
             with ended(filled):
                 for batch in filled:
@@ -189,15 +208,22 @@ class Delivery:
             self._context.check_stop()
             rows += _taken_up(writer)[0]
             self.refuse_nothing(rows, quarantined, reason)
-            self._refuse_all_set_aside(rows, getattr(writer, "rejected", ()))
+            self._refuse_all_set_aside(rows, getattr(writer, "rejected", ()), kept)
         except BaseException:
             writer.abort()
             raise
-        return self.store(writer, reached.numbered(start.sequence + 1), quarantined)
+        return self.store(writer, reached.numbered(start.sequence + 1), quarantined, kept)
 
-    def store(self, writer: Writer, position: Position, quarantined: int = 0) -> Delivered:
-        """Commit what a writer of `sink` was given; what it rejects is kept before the position is stored."""
-        kept = _Kept(self.quarantine)
+    def store(
+        self, writer: Writer, position: Position, quarantined: int = 0, kept: _Kept | None = None
+    ) -> Delivered:
+        """Commit what a writer of `sink` was given; what it rejects is kept before the position is stored.
+
+        Args:
+            quarantined: records that could not be read.
+            kept: those that the writer has rejected before.
+        """
+        kept = kept or _Kept(self.quarantine)
         try:
             self._announce(position)
             if hasattr(writer, "keep"):
@@ -208,28 +234,29 @@ class Delivery:
             writer.abort()
             raise
         kept.add(written.rejected)
-        return self._confirm(written, position, quarantined + kept.count)
+        return self._confirm(written, position, quarantined, kept)
 
     def refuse_nothing(self, rows: int, quarantined: int, reason: str = _UNREAD) -> None:
         """Refuse to replace rows by nothing because none could be read."""
         if quarantined and not rows and self._target.mode in (Mode.REPLACE, Mode.REPLACE_WINDOW):
             raise self._all_rejected(quarantined, reason)
 
-    def _refuse_all_set_aside(self, rows: int, rejected: Sequence[Rejected]) -> None:
+    def _refuse_all_set_aside(self, rows: int, rejected: Sequence[Rejected], kept: _Kept) -> None:
         """Refuse to replace rows by nothing, or to move on, because none could be stored."""
-        if len(rejected) >= rows > 0:
-            raise self._all_rejected(self.quarantine(rejected), rejected[0].reason)
+        if kept.count + len(rejected) >= rows > 0:
+            kept.add(rejected)
+            raise self._all_rejected(kept.count, kept.reason)
 
     def _announce(self, position: Position) -> None:
         if self._positions:
             self._positions.announce(self._context.owner, str(self._target.table), position.sequence)
 
-    def _confirm(self, written: Written, position: Position, quarantined: int) -> Delivered:
-        if written.rejected and not (written.rows or written.deleted or written.older):
-            raise self._all_rejected(len(written.rejected), written.rejected[0].reason)
+    def _confirm(self, written: Written, position: Position, quarantined: int, kept: _Kept) -> Delivered:
+        if kept.count and not (written.rows or written.deleted or written.older):
+            raise self._all_rejected(kept.count, kept.reason)
         if self._positions:
             self._positions.confirm(self._context.owner, str(self._target.table), position)
-        return Delivered(written, position, quarantined)
+        return Delivered(written, position, quarantined + kept.count)
 
     def _all_rejected(self, rows: int, reason: str) -> Fatal:
         return Fatal(
