@@ -116,6 +116,11 @@ def test_a_literal_password_is_hidden_wherever_it_would_appear(project: Loader) 
           lake: {type: lake, storage_options: {AWS_SECRET_ACCESS_KEY: "${KEY:-fallback}", region: eu}}
           up: {type: mongodb, uri: "mongodb://root:swordfish@h/"}
           odd: {type: lake, token: 12345}
+          api:
+            type: rest
+            auth: {type: api_key, name: X-Key, key: tadpole}
+            headers: {X-Other: firefly, X-Version: "2"}
+            resources: {t: {path: /t, key: id}}
         tables: {db.t: {key: [id]}}
         """
     )
@@ -125,6 +130,13 @@ def test_a_literal_password_is_hidden_wherever_it_would_appear(project: Loader) 
         "lake": {"type": "lake", "storage_options": {"AWS_SECRET_ACCESS_KEY": "${KEY}", "region": "eu"}},
         "up": {"type": "mongodb", "uri": "mongodb://root:***@h/"},
         "odd": {"type": "lake", "token": "***"},
+        "api": {
+            "type": "rest",
+            "auth": {"type": "api_key", "name": "X-Key", "key": "***"},
+            "headers": {"X-Other": "***", "X-Version": "***"},
+            "resources": {"t": {"path": "/t", "key": "id"}},
+        },
     }
     assert shown["tables"] == {"db.t": {"key": ["id"]}}
     assert file.secrets.mask("hunter2, fallback and 12345 are refused") == "***, *** and *** are refused"
+    assert file.secrets.mask("tadpole, firefly, swordfish and 2 ids") == "***, ***, *** and 2 ids"

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from levada.cli.main import Session
+from levada.cli.masking import learn, masked
 from levada.connectors.addresses import Addresses
 from levada.errors import ConfigError
+from levada.observe.logs import configure
 from levada.project import Project, find_file, load
 
 _FILTER = """write it like '{"status": "completed"}'"""
@@ -21,12 +23,15 @@ def open_addresses(session: Session) -> Addresses:
 
 def open_project(session: Session) -> Project | None:
     """The project, where there is one."""
+    configure(session.log_level, mask=masked)
     if session.project is None:
         try:
             find_file(Path.cwd())
         except ConfigError:
             return None
-    return load(session.project)
+    project = load(session.project)
+    learn(project.file.secrets)
+    return project
 
 
 def parse_filter(text: str | None) -> dict[str, Any]:

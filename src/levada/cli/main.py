@@ -143,6 +143,8 @@ def _explain(what: str, where: str | None, hint: str | None, code: int) -> int:
     if "--debug" in sys.argv:
         import traceback
 
-        traceback.print_exc()
+        from levada.cli.masking import masked
+
+        click.echo(masked(traceback.format_exc()), err=True, nl=False)
     show_error(what, where, hint)
     return code

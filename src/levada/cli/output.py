@@ -21,12 +21,14 @@ _SILENT = 2.0  # seconds
 
 
 def show_error(what: str, where: str | None, hint: str | None) -> None:
-    """What, where, what to do; on standard error."""
-    click.echo(click.style("error: ", fg="red", bold=True) + what, err=True)
+    """What, where, what to do; on standard error, without secrets."""
+    from levada.cli.masking import masked
+
+    click.echo(click.style("error: ", fg="red", bold=True) + masked(what), err=True)
     if where:
-        click.echo(f"  where: {where}", err=True)
+        click.echo(f"  where: {masked(where)}", err=True)
     if hint:
-        click.echo(f"   hint: {hint}", err=True)
+        click.echo(f"   hint: {masked(hint)}", err=True)
 
 
 def show_json(value: Any) -> None:

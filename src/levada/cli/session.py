@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from levada.cli.main import Session
+from levada.cli.masking import learn, masked
 from levada.cli.output import Progress
 from levada.observe.logs import configure
 from levada.project import Project, load
@@ -26,7 +27,8 @@ def opened(session: Session, *, quiet: bool = True) -> Iterator[Project]:
         Progress(quiet=quiet) as progress,
         load(session.project, listener=progress, stop=stop) as project,
     ):
-        configure(session.log_level, mask=project.file.secrets.mask)
+        learn(project.file.secrets)
+        configure(session.log_level, mask=masked)
         with stopping(stop):
             yield project
 

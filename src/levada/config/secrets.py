@@ -16,6 +16,7 @@ _SENSITIVE = re.compile(
 )
 _REFERENCES = re.compile(r"(?<!\$)\$\{\w+")
 _SHORT = 4
+_LONG = 6  # a shorter header (`X-Version: 2`) is no secret, and masking it would garble texts
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,16 @@ class Secrets:
             text = re.sub(pattern, stand_in.replace("\\", r"\\"), text)
         return _PASSWORD.sub(_hide_password, text)
 
-    def redact(self, value: Any) -> Any:
-        """A tree of mappings and lists with its texts masked and its password fields hidden, for printing."""
+    def redact(self, value: Any, inside: str = "") -> Any:
+        """A tree of mappings and lists with its texts masked and its password fields hidden, for printing.
+
+        Args:
+            inside: name of the field that holds the tree.
+        """
         if isinstance(value, Mapping):
             return {
-                key: _hidden(item) if sensitive(key) else self.redact(item) for key, item in value.items()
+                key: _hidden(item) if sensitive(key, inside) else self.redact(item, key)
+                for key, item in value.items()
             }
         if isinstance(value, list):
             return [self.redact(item) for item in value]
@@ -64,23 +70,39 @@ class Secrets:
                 yield unquote(match["password"]), stand_in
 
 
-def sensitive(name: str) -> bool:
-    """Whether a field of this name holds a secret."""
-    return bool(_SENSITIVE.search(name))
+def sensitive(name: str, inside: str = "") -> bool:
+    """Whether a field of this name holds a secret.
+
+    Args:
+        inside: name of the field that holds it: all headers count, and the `key` of `auth`.
+    """
+    return inside == "headers" or (inside, name) == ("auth", "key") or bool(_SENSITIVE.search(name))
 
 
-def literals(value: Any, *, inside: bool = False) -> dict[str, str]:
-    """The texts that stand in password fields of a tree: text -> `***`."""
+def literals(value: Any, *, secret: bool = False, inside: str = "") -> dict[str, str]:
+    """The texts that stand in password fields of a tree, and the passwords of its URLs: text -> `***`.
+
+    Args:
+        secret: whether the tree stands in such a field.
+        inside: name of the field that holds it.
+    """
     if isinstance(value, Mapping):
-        pairs = [(item, inside or sensitive(key)) for key, item in value.items()]
+        trees = [(item, secret or sensitive(key, inside), key) for key, item in value.items()]
     elif isinstance(value, list):
-        pairs = [(item, inside) for item in value]
+        trees = [(item, secret, "") for item in value]
     else:
-        return {str(value): HIDDEN} if inside and isinstance(value, str | int | float) else {}
+        if secret and isinstance(value, str | int | float):
+            return {str(value): HIDDEN}
+        return _of_urls(value) if isinstance(value, str) else {}
     found: dict[str, str] = {}
-    for item, hidden in pairs:
-        found.update(literals(item, inside=hidden))
-    return found
+    for item, hidden, name in trees:
+        found.update(literals(item, secret=hidden, inside=name))
+    return {text: shown for text, shown in found.items() if inside != "headers" or len(text) >= _LONG}
+
+
+def _of_urls(text: str) -> dict[str, str]:
+    found = [match["password"] for match in _PASSWORD.finditer(text)]
+    return dict.fromkeys([*found, *map(unquote, found)], HIDDEN)
 
 
 def _hidden(value: Any) -> str:
