@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from levada.connectors.feeding import reader
 from levada.connectors.scratch import scratch
 from levada.connectors.spool import Spool
 from levada.connectors.sqltext import quoted
@@ -64,8 +65,7 @@ def _wide(field: pa.Field) -> pa.DataType:
 def _load(connection: duckdb.DuckDBPyConnection, name: str, spool: Spool) -> None:
     wanted = comparable(spool.schema)
     numbered = pa.schema([*(pa.field(field.name, field.type) for field in wanted), (_NUMBER, pa.int64())])
-    reader = pa.RecordBatchReader.from_batches(numbered, _rows(spool, numbered))
-    connection.register("rows", reader)
+    connection.register("rows", reader(numbered, _rows(spool, numbered)))
     connection.execute(f"create temp table {name} as select * from rows").fetchall()  # noqa: S608
     connection.unregister("rows")
 

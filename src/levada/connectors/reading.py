@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.batches import Batch
+from levada.connectors import feeding
 from levada.connectors.base import Query, Table
 from levada.connectors.complaints import told
 from levada.connectors.sqltext import watermark
@@ -132,7 +133,7 @@ def filtered(
     options = {**OFFLINE, "enable_external_access": False}
     with duckdb.connect(config=options) as connection:
         connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
-        connection.register("source", reader)
+        connection.register("source", feeding.reader(reader.schema, reader))
         try:
             rows = connection.sql(f"SELECT * FROM source WHERE ({condition}\n)")  # noqa: S608
             yield from rows.to_arrow_reader(batch_rows)

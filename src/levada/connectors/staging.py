@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from levada.batches import Batch, Rejected
 from levada.connectors.base import Changes, Mode, Write
+from levada.connectors.feeding import reader
 from levada.connectors.folding import (
     OPERATION,
     PLACE,
@@ -282,7 +283,7 @@ class Staging:
                 yield pa.RecordBatch.from_arrays([found[name] for name in numbered.names], schema=numbered)
                 first = last
 
-        return pa.RecordBatchReader.from_batches(numbered, generate())
+        return reader(numbered, generate())
 
     def _column(self, data: pa.RecordBatch, name: str) -> pa.Array:
         if name not in data.schema.names:

@@ -15,6 +15,7 @@ from bson import encode
 from levada.batches import Batch
 from levada.bson import Decoder, Documents, from_canonical, to_canonical
 from levada.connectors import complaints
+from levada.connectors.feeding import uncut
 from levada.connectors.reading import OFFLINE, bad_condition, paths_in
 
 
@@ -41,7 +42,7 @@ def told(
         for read in batches:
             batch, data = _decoded(read, decoder) if read.canonical else (read, read.data)
             absent = names - {name.lower() for name in data.schema.names}
-            rows = pa.Table.from_batches([data])
+            rows = pa.Table.from_batches([uncut(data)])
             for name in sorted(absent):
                 rows = rows.append_column(name, pa.nulls(len(rows)))
             connection.register("rows", rows)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from levada.batches import Batch
 from levada.connectors.complaints import told
+from levada.connectors.feeding import reader
 from levada.connectors.reading import OFFLINE
 from levada.errors import ConfigError, Fatal, LevadaError
 from levada.types import cast
@@ -43,7 +44,7 @@ def totals(batches: Iterable[Batch], columns: Sequence[str], sql: str) -> list[M
 
     with duckdb.connect(config={**OFFLINE, "enable_external_access": False}) as connection:
         connection.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
-        connection.register("rows", pa.RecordBatchReader.from_batches(schema, stream()))
+        connection.register("rows", reader(schema, stream()))
         try:
             found: list[Mapping[str, Any]] = connection.sql(sql).to_arrow_table().to_pylist()
         except (duckdb.Error, pa.ArrowException, OSError) as error:

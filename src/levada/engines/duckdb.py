@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from levada.batches import Batch
 from levada.connectors.complaints import told
+from levada.connectors.feeding import reader
 from levada.connectors.reading import OFFLINE
 from levada.connectors.spool import Spool
 from levada.engines.statement import Input, Statement
@@ -101,7 +102,7 @@ class _Relation:
             for batch in self._batches:
                 spool.add(batch.data)
             self.schema = self._complete(spool.schema or pa.schema([]))
-            rows = pa.RecordBatchReader.from_batches(self.schema, spool.batches(self.schema))
+            rows = reader(self.schema, spool.batches(self.schema))
             connection.register("rows", rows)
             connection.execute(f'create temp table "{self.alias}" as select * from rows')  # noqa: S608
             connection.unregister("rows")
@@ -112,7 +113,7 @@ class _Relation:
         first = next((batch for batch in self._batches if batch.data.num_columns), None)
         self.schema = self._complete(first.data.schema if first else pa.schema([]))
         chained = itertools.chain([first] if first else [], self._batches)
-        return pa.RecordBatchReader.from_batches(self.schema, self._stream(chained))
+        return reader(self.schema, self._stream(chained))
 
     def close(self) -> None:
         close = getattr(self._batches, "close", None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from levada.connectors.base import Changes
+from levada.connectors.feeding import reader
 from levada.connectors.folding import DELETE, INSERT, OPERATION, TAKEN, UPSERT
 from levada.connectors.keyed import NEW, OLD, Keyed
 from levada.connectors.lake.plan import Plan
@@ -153,7 +154,7 @@ def count_older(snapshot: Snapshot, planned: Plan, staging: Staging, merged: Key
 def _register(
     connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema, rows: Iterable[pa.RecordBatch]
 ) -> None:
-    connection.register(name, pa.RecordBatchReader.from_batches(schema, rows))
+    connection.register(name, reader(schema, rows))
 
 
 def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

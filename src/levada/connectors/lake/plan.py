@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from levada.connectors.base import Mode, Write
+from levada.connectors.feeding import reader
 from levada.connectors.lake.settings import OnTypeChange
 from levada.connectors.lake.side import dividing, side_field
 from levada.connectors.lake.table import (
@@ -110,11 +111,11 @@ class Plan:
         """Rows whose key is not among the new ones."""
         names = [quoted(column) for column in key_of(self.write)]
         match = " AND ".join(f"keys.{name} = kept.{name}" for name in names)
-        news = pa.RecordBatchReader.from_batches(self.stored, self.new_rows(staging))
+        news = reader(self.stored, self.new_rows(staging))
         with scratch(staging.folder) as connection:
             connection.register("news", news)
             connection.execute(f"CREATE TABLE keys AS SELECT {', '.join(names)} FROM news").fetchall()  # noqa: S608
-            connection.register("kept", pa.RecordBatchReader.from_batches(self.stored, rows))
+            connection.register("kept", reader(self.stored, rows))
             kept = connection.sql(f"SELECT * FROM kept ANTI JOIN keys ON {match}").to_arrow_reader()  # noqa: S608
             for batch in kept:
                 yield batch.cast(self.stored)
