@@ -305,3 +305,13 @@ def test_documents_that_a_condition_leaves_in_place_stay_exact(project: Project,
     source.update_one({"_id": 1}, {"$set": {"gone": True}})
     assert project.copy("db.src", "db.dst", **copied).values["deleted"] == 1
     assert db["dst"].count_documents({}) == 2
+
+
+def test_rows_that_one_key_has_together_are_told_not_to_be_removed(project: Project, source: Any) -> None:
+    source.insert_many([{"k": n} for n in range(3)])
+    target = source.database["dst"]
+    target.insert_many([{"k": 7}, {"k": 7}, {"k": 8}])
+    target.create_index("k")
+    done = project.copy("db.src", "db.dst", key="k", **COMPARE)
+    assert (done.values["deleted"], done.values["compared"], done.rejected) == (1, 6, 2)
+    assert sorted(row["k"] for row in target.find()) == [0, 1, 2, 7, 7]

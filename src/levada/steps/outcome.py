@@ -45,6 +45,7 @@ class Outcome:
         self._gone += removed.rows
         self._counts["deleted"] += removed.rows
         self._counts["compared"] += removed.compared
+        self._counts["quarantined"] += removed.quarantined
         self._notes.append(f"{removed.rows:,} of {removed.compared:,} keys gone")
 
     def result(self, family: Family | None, where: str) -> StepResult:

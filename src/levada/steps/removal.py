@@ -32,7 +32,7 @@ from levada.connectors.keys import comparable, missing
 from levada.connectors.spool import Spool
 from levada.errors import ConfigError, Fatal
 from levada.steps.base import StepContext
-from levada.steps.delivery import Delivery, Target
+from levada.steps.delivery import Delivered, Delivery, Target
 from levada.types import kind_of
 
 OPERATION = "levada_operation"
@@ -46,10 +46,12 @@ class Removed:
     Args:
         rows: removed from the target.
         compared: keys that the target had.
+        quarantined: keys by which the target removes nothing, since several of its rows have them.
     """
 
     rows: int
     compared: int
+    quarantined: int = 0
 
 
 class Removal:
@@ -84,9 +86,10 @@ class Removal:
             gone = self._compare(target, source)
             if len(gone):
                 gone = self._still(target, source, gone)
-            if len(gone):
-                self._remove(target, gone)
-        return Removed(len(gone), target.rows)
+            if not len(gone):
+                return Removed(0, target.rows)
+            done = self._remove(target, gone)
+            return Removed(done.written.deleted, target.rows, done.quarantined)
 
     def _still(self, target: Spool, source: Spool, gone: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those that are gone at a second look, where the source can be asked for single keys."""
@@ -146,10 +149,10 @@ class Removal:
                 hint="leave out `deletes: compare`; `delete_where` removes rows by a condition",
             )
 
-    def _remove(self, target: Spool, gone: npt.NDArray[np.int64]) -> None:
+    def _remove(self, target: Spool, gone: npt.NDArray[np.int64]) -> Delivered:
         changes = Changes(operation=OPERATION)
         delivery = Delivery(self._context, Target(self._target, Mode.UPSERT, self._key, changes=changes))
-        delivery.deliver((_deletes(keys) for _, keys in _chosen(target, gone)), delivery.start())
+        return delivery.deliver((_deletes(keys) for _, keys in _chosen(target, gone)), delivery.start())
 
     def _refused(self, what: str) -> Fatal:
         return Fatal(what, hint="if it is right, copy once with mode replace; nothing was removed")
