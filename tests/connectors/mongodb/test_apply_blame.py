@@ -22,7 +22,6 @@ Document = dict[str, Any]
 FIELDS = Changes(merge="fields")
 
 
-@pytest.mark.xfail(strict=True, reason="the last change of a key is blamed, whichever the server refuses")
 @pytest.mark.parametrize("more", [0, 2_500], ids=["at once", "streamed"])
 def test_of_several_changes_of_a_key_only_the_refused_one_is_set_aside(
     connection: MongoConnection, db: Database[Document], more: int
@@ -42,7 +41,6 @@ def standalone(start: Start, tmp_path: Path) -> Iterator[MongoConnection]:
     connection.close()
 
 
-@pytest.mark.xfail(strict=True, reason="it is deleted before its successor is refused")
 def test_without_transactions_a_row_stays_whose_successor_is_refused(standalone: MongoConnection) -> None:
     client: MongoClient[Document] = standalone.client
     db = client["shop"]

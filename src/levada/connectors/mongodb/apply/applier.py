@@ -89,7 +89,10 @@ class Applier:
         """Apply a chunk."""
         tally, pending = Tally(), self._grouping.of(changes)
         size = most = len(pending)
-        while pending:
+        later: list[Group] = []
+        while pending or later:
+            if not pending:
+                pending, later = later, []
             part, pending = pending[:size], pending[size:]
             try:
                 self._count(part, self._run(lane, part), tally)
@@ -99,7 +102,7 @@ class Applier:
                 size = most = len(part) // 2
                 pending = (part if size else self._unsuitable(part[0], tally)) + pending
             except Refused as refused:
-                good, others = self._sorted(part, refused, tally)
+                good, others = self._sorted(part, refused, tally, later)
                 pending = good + others + pending
                 size = len(good) or len(part)
             except OperationFailure as error:
@@ -169,15 +172,21 @@ class Applier:
     def _decided(self, part: list[Group], session: ClientSession | None) -> Outcome:
         blind = self._blind and all(_only_adds(group) for group in part)
         found = [] if blind else self._lookup.find([group.key for group in part], session)
-        decision = Decision(self._fold, part, blind=blind)
+        decision = Decision(self._fold, part, blind=blind, isolated=session is not None)
         rows = decision.leave(found) if self._by_body else [Row.of(document) for document in found]
         if not decision.complete:
             keyed = [row.body for row in rows] if self._by_body else found
             decision.make(rows, self._grouping.stored(part, keyed))
         return decision.outcome
 
-    def _sorted(self, part: list[Group], refused: Refused, tally: Tally) -> tuple[list[Group], list[Group]]:
-        """The groups that were taken before one was refused, and the others; the culprit is blamed."""
+    def _sorted(
+        self, part: list[Group], refused: Refused, tally: Tally, later: list[Group]
+    ) -> tuple[list[Group], list[Group]]:
+        """The groups that were taken before one was refused, and the others.
+
+        The culprit is blamed; of several changes the second half goes to `later`, until it is clear which
+        one to blame.
+        """
         outcome, culprit = refused.outcome, part[refused.culprit]
         if outcome.blind and refused.duplicate:
             self._blind = False
@@ -192,9 +201,11 @@ class Applier:
             good = []
         culprit.tries += 1
         if self._fence.transactions or not refused.duplicate or culprit.tries == RETRIES:
-            change = culprit.changes.pop(outcome.last[refused.culprit])
-            tally.rejected.append(Rejected(change.document, refused.reason))
-        return good, [culprit, *others] if culprit.changes else others
+            if len(culprit.changes) == 1:
+                tally.rejected.append(Rejected(culprit.changes[0].document, refused.reason))
+                return good, others
+            later.append(culprit.halve())
+        return good, [culprit, *others]
 
     @staticmethod
     def _unsuitable(group: Group, tally: Tally) -> list[Group]:

@@ -24,7 +24,6 @@ class Outcome:
     Args:
         statements: what is written, in order.
         done: place, the count of `Tally` it is one of, and how many bytes.
-        last: of each group that changes something, the change that made it so.
         older: changes that were older than what they found.
         rejected: groups that can't be applied.
         blind: whether nobody has looked at what is stored.
@@ -32,7 +31,6 @@ class Outcome:
 
     statements: list[Statement] = field(default_factory=list)
     done: list[tuple[int, str, int]] = field(default_factory=list)
-    last: dict[int, int] = field(default_factory=dict)
     older: dict[int, int] = field(default_factory=dict)
     rejected: dict[int, str] = field(default_factory=dict)
     blind: bool = False
@@ -67,11 +65,13 @@ class Decision:
         fold: what changes do to rows.
         part: the groups; outcomes speak of their places here.
         blind: whether the collection was empty, so that nobody has looked.
+        isolated: whether all statements are taken back where one is refused.
     """
 
-    def __init__(self, fold: Fold, part: Sequence[Group], *, blind: bool) -> None:
+    def __init__(self, fold: Fold, part: Sequence[Group], *, blind: bool, isolated: bool) -> None:
         self._fold = fold
         self._part = part
+        self._isolated = isolated
         self._same: set[int] = set()
         self._bodies: dict[int, bytes] = {}  # of single changes, without `_id`
         self.outcome = Outcome(blind=blind)
@@ -122,7 +122,6 @@ class Decision:
             elif not found and len(group.changes) == 1:
                 self._first(place, group.changes[0])
             elif place in self._bodies and self._fold.plain and group.changes[0].operation != INSERT:
-                self.outcome.last[place] = 0
                 self._replace(place, rows[found[0]], self._bodies[place])
             else:
                 self._fold_into(place, group, rows[found[0]] if found else None)
@@ -131,15 +130,13 @@ class Decision:
     def _first(self, place: int, change: Change) -> None:
         """The only change of a key that is not stored."""
         if change.operation in (UPSERT, INSERT):
-            self.outcome.last[place] = 0
             self._insert(place, self._fold.first(change.document), NEW)
 
     def _fold_into(self, place: int, group: Group, old: Row | None) -> None:
         folded = self._fold.of(old, group.changes)
         if folded.older:
             self.outcome.older[place] = folded.older
-        if folded.last is not None:
-            self.outcome.last[place] = folded.last
+        if folded.changed:
             self._write(place, old, folded.row, anew=folded.anew)
 
     def _write(self, place: int, old: Row | None, new: Row | None, *, anew: bool) -> None:
@@ -159,10 +156,18 @@ class Decision:
         if body == old.body:
             self.outcome.done.append((place, SAME, 0))
         elif fields.names_an_operator(body) and any(map(fields.repeats_a_name, (old.body, body))):
-            self._delete(place, old)  # servers have crashed of such an update (6.0)
-            self._insert(place, fields.with_id(old.identity, body), CHANGED)
+            self._put_anew(place, old, body)  # servers have crashed of such an update (6.0)
         else:
             self._put(Statement(statements.UPDATE, place, old, body), CHANGED)
+
+    def _put_anew(self, place: int, old: Row, body: bytes) -> None:
+        if not self._isolated:
+            self.outcome.rejected[place] = (
+                "a name with $ beside a repeated one, on a server without transactions"
+            )
+            return
+        self._delete(place, old)
+        self._insert(place, fields.with_id(old.identity, body), CHANGED)
 
     def _delete(self, place: int, old: Row) -> None:
         self.outcome.statements.append(Statement(statements.DELETE, place, old))

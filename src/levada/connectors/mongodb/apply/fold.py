@@ -2,7 +2,7 @@
 
 The last one to change something wins; with a version, one that is lower than the stored one changes nothing,
 and of equal ones the later wins. A delete leaves nothing behind: the next change finds no row.
-The result is the same wherever the changes are cut into transactions.
+The result is the same wherever the changes are cut into transactions, unless the server refuses one.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Folded:
     Args:
         row: as it is afterwards; None if there is none.
         anew: whether a stored one was deleted before, so that the new one may have another `_id`.
-        last: place of the change that made it so; None if none changed anything.
+        changed: whether any change had an effect.
         older: changes that were older than what they found.
     """
 
     row: Row | None
     anew: bool
-    last: int | None
+    changed: bool
     older: int
 
 
@@ -113,16 +113,16 @@ class Fold:
         Args:
             stored: what they find.
         """
-        row, anew, last, older = stored, False, None, 0
-        for place, change in enumerate(changes):
+        row, anew, changed, older = stored, False, False, 0
+        for change in changes:
             if row is not None and self._version and (change.version or NONE) < self._stored(row):
                 older += 1
             elif change.operation == DELETE:
                 if row is not None:
-                    row, anew, last = None, True, place
+                    row, anew, changed = None, True, True
             elif change.operation != (UPDATE if row is None else INSERT):
-                row, last = self._applied(row, change.document), place
-        return Folded(row, anew, last, older)
+                row, changed = self._applied(row, change.document), True
+        return Folded(row, anew, changed, older)
 
     def first(self, document: bytes) -> bytes:
         """What is stored of a new row."""

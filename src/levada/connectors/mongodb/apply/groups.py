@@ -26,6 +26,13 @@ class Group:
     changes: list[Change]
     tries: int = 0
 
+    def halve(self) -> Group:
+        """Give up the second half of the changes, which has to come after the first."""
+        half = len(self.changes) // 2
+        rest = Group(self.form, self.key, self.changes[half:])
+        self.changes = self.changes[:half]
+        return rest
+
 
 class Grouping:
     """Sorts by key.
