@@ -14,6 +14,8 @@ from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
 
+_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
+
 
 def quoted(name: str) -> str:
     """A name as a SQL identifier."""
@@ -79,7 +81,7 @@ def beyond(column: str | None, after: Position) -> str | None:
         return None
     if column is None:
         raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
-    value = json_util.loads(json.dumps(after.parts[""]))
+    value = mark_of(after.parts[""])
     return f"{quoted(column)} > {literal(value)}"
 
 
@@ -88,6 +90,13 @@ def watermark(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"$date": iso(value)}
     return value if isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def mark_of(stored: Any) -> Any:
+    """A value that stands in a position; times are in UTC, exact to the microsecond."""
+    if isinstance(stored, dict) and isinstance(stored.get("$date"), str):
+        return datetime.fromisoformat(stored["$date"])  # json_util loses a microsecond now and then
+    return json_util.loads(json.dumps(stored), json_options=_AWARE)
 
 
 def _first_midnight(moment: datetime) -> date:

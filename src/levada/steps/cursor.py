@@ -6,10 +6,9 @@ MongoDB doubles too). Text is refused: which of two texts is the later one depen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from math import floor, isfinite
@@ -22,7 +21,7 @@ from bson import json_util
 from bson.decimal128 import Decimal128
 
 from levada.connectors.base import Connection, Query, Table
-from levada.connectors.sqltext import iso, literal, quoted
+from levada.connectors.sqltext import iso, literal, mark_of, quoted
 from levada.errors import ConfigError
 from levada.positions import Position
 
@@ -30,7 +29,6 @@ from levada.positions import Position
 Value = datetime | int | float | Decimal
 
 _LOOK_ROWS = 50_000
-_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
 
 #: Types of BSON, arrays left out: an index answers each of them.
 _TYPES = (
@@ -53,9 +51,7 @@ def restored(value: Any) -> Value | None:
     """The watermark of a position."""
     if value is None:
         return None
-    if isinstance(value, dict) and isinstance(value.get("$date"), str):
-        return datetime.fromisoformat(value["$date"])  # json_util loses a microsecond now and then
-    found: Value = plain(json_util.loads(json.dumps(value), json_options=_AWARE))
+    found: Value = plain(mark_of(value))
     return found
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from bson import json_util
 
 from levada.connectors.isotimes import UNITS
 from levada.connectors.reading import chosen, named_in
-from levada.connectors.sqltext import bounds
+from levada.connectors.sqltext import bounds, mark_of
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
@@ -102,5 +100,4 @@ def _stored(after: Position | None, time: str | None) -> Any:
         return None
     if time is None:
         raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
-    options = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
-    return json_util.loads(json.dumps(after.parts[""]), json_options=options)
+    return mark_of(after.parts[""])

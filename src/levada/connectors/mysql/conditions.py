@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -10,11 +9,10 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from bson import json_util
 
 from levada.connectors.mysql.columns import Column, quoted
 from levada.connectors.reading import bad_condition
-from levada.connectors.sqltext import bounds
+from levada.connectors.sqltext import bounds, mark_of
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window, timezone
@@ -90,7 +88,7 @@ def beyond(column: Column | None, after: Position, zone: str) -> str | None:
         return None
     if column is None:
         raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
-    value = json_util.loads(json.dumps(after.parts[""]))
+    value = mark_of(after.parts[""])
     name, literal = quoted(column.name), _literal(column, value, zone)
     if pa.types.is_string(column.held.field.type) and column.declared.base != "time":
         # the order that the watermark was found by; the collations take spaces at the end for nothing

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from bson import json_util
 
 from levada.connectors.patterns import plain_backslashes
 from levada.connectors.postgres.catalog import Column
 from levada.connectors.postgres.settings import PostgresSettings
 from levada.connectors.reading import bad_condition
-from levada.connectors.sqltext import bounds, literal, quoted
+from levada.connectors.sqltext import bounds, literal, mark_of, quoted
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.types.postgres import sql_type
@@ -147,7 +145,7 @@ def beyond(
         return None
     if column is None or arrow is None:
         raise ConfigError("a watermark needs the table's time column", hint="set `time:` of the table")
-    value = literal(json_util.loads(json.dumps(after.parts[""])))
+    value = literal(mark_of(after.parts[""]))
     if pa.types.is_string(arrow):  # the watermark is the highest by bytes, not by the database's collation
         return f'({column.reading.select.format(quoted(column.name))})::text COLLATE "C" > {value}'
     return f"{moment(column, arrow, settings)} > {value}"

@@ -6,7 +6,6 @@ unit earlier, rounded outward, and the rows outside are dropped here.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 import pyarrow as pa
-from bson import json_util
 
 from levada.connectors.base import Table
 from levada.connectors.isotimes import day, moment
 from levada.connectors.rest.columns import Column
 from levada.connectors.rest.settings import Resource, TimeFormat
-from levada.connectors.sqltext import iso
+from levada.connectors.sqltext import iso, mark_of
 from levada.errors import ConfigError
 from levada.positions import Position
 from levada.windows import Window
@@ -33,7 +31,6 @@ _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _DIGITS = 100
 _LONGEST = 18  # digits of microseconds behind the first that a calendar has
-_AWARE = json_util.JSONOptions(tz_aware=True, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _field(table: Table, resource: Resource, needed: bool) -> tuple[str | None, 
 
 
 def _mark(stored: Any, style: TimeFormat, where: str) -> datetime:
-    value = json_util.loads(json.dumps(stored), json_options=_AWARE)
+    value = mark_of(stored)
     if isinstance(value, datetime):
         return value
     try:
