@@ -58,6 +58,20 @@ def test_only_what_is_new_is_copied_the_second_time(levada: Levada, project: Pat
     assert second.json["values"]["compared"] == 5
 
 
+def test_a_cursor_that_no_document_has_is_told(levada: Levada, project: Path, orders: Any) -> None:
+    doubt = "none of the first documents has a field 'att'"
+    assert doubt in levada("copy", "shop.orders", "lake.orders", "--since", "att").out
+    assert doubt in levada("copy", "shop.orders", "lake.orders", "--since", "att", "--dry-run").out
+    assert "none of" not in levada("copy", "shop.orders", "lake.orders", "--since", "at").out
+
+
+def test_where_nothing_has_run_that_is_said(levada: Levada, project: Path) -> None:
+    assert levada("status").out == "levada.yml has no pipelines\n"
+    assert levada("runs").out == "nothing has run yet\n"
+    assert levada("runs", "--json").json == []
+    assert levada("status", "--json").json == []
+
+
 def test_without_a_project_it_is_refused(
     levada: Levada, orders: Any, mongod: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
         ("select a.nope from t as a", None, None),  # what it says depends on its version
         ("select nope", "there is no column 'nope'", None),
         ("from tt", "there is no table 'tt'", "did you mean 't'?"),
-        ("select x.a from t", "there is no table 'x' here", "did you mean 't'?"),
+        ("select x.a from t", "there is no table 'x' here", None),
         (
             "from read_parquet('{folder}/none.parquet')",
             "there is no file {folder}/none.parquet",
@@ -49,5 +49,4 @@ def test_it_is_told_in_a_line_without_the_statement(
     assert "Error:" not in said
     if what is not None:
         assert said.startswith(what.format(folder=tmp_path))
-    assert (advice or "").startswith(hint or "")
-    assert "_levada" not in (advice or "")
+    assert advice is None if hint is None else str(advice).startswith(hint)

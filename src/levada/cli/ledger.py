@@ -36,6 +36,9 @@ def status(session: Session, as_json: bool) -> int:
             ]
         )
         return 0
+    if not found:
+        click.echo("levada.yml has no pipelines")
+        return 0
     show_table(
         ("pipeline", "last run", "status", "window", "seconds", "next trigger"),
         [
@@ -76,6 +79,9 @@ def runs(session: Session, run: str | None, pipeline: str | None, limit: int, as
         found = project.runs(pipeline, limit)
     if as_json:
         show_json([run_document(item) for item in found])
+        return 0
+    if not found:
+        click.echo(f"pipeline {pipeline} has not run yet" if pipeline else "nothing has run yet")
         return 0
     show_table(
         ("run", "pipeline", "window", "status", "rows", "seconds", "error"),

@@ -6,6 +6,7 @@ Its texts begin with the kind of error and end with the statement, which is ofte
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 
 _KIND = re.compile(r"^(?:[A-Z][\w-]*(?: [A-Z][\w-]*)*) Error: ")
 _STATEMENT = re.compile(r"\n+LINE \d+:.*| See also https.*", re.DOTALL)
@@ -49,8 +50,8 @@ def told(error: Exception) -> tuple[str, str | None]:
     near = _NEAR.search(text)
     text = " ".join(_KIND.sub("", _NEAR.sub("", text)).split())
     names = [name for name in _QUOTED.findall(near[1]) if not _OWN.fullmatch(name)] if near else []
-    guess = f"did you mean {names[0]!r}?" if names else None
     for saying, what, hint in _SAYINGS:
         if found := re.fullmatch(saying, text):
-            return what.format(*found.groups()), guess or hint
-    return text, guess
+            close = get_close_matches(found.groups()[-1], names, 1)
+            return what.format(*found.groups()), f"did you mean {close[0]!r}?" if close else hint
+    return text, None

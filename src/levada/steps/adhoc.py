@@ -152,9 +152,9 @@ def _doubts(step: CopyStep, context: StepContext, result: StepResult) -> list[st
     """Names that no document has, where they may be why there is less than was hoped for."""
     work, settings = step.work(context), step.settings
     kind = context.tables.connection(work.source.connection).kind
-    if kind != "mongodb" or (
-        result.rows and not (settings.columns or settings.version or settings.operation)
-    ):
+    lacking = f"{counted(result.rows, 'row')} without {settings.since}" in (result.note or "")
+    named = settings.columns or settings.version or settings.operation or lacking
+    if kind != "mongodb" or (result.rows and not named):
         return []
     with suppress(LevadaError):  # the copy is done, whatever becomes of this look
         return [unknown(name) for name in unknown_names(step, context, work)]

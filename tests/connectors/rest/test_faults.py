@@ -146,8 +146,11 @@ def test_a_server_that_was_slow_once_loses_nothing(api: Api, opened: Open) -> No
 
 
 def test_no_server_is_retriable(opened: Open) -> None:
-    with pytest.raises(Retriable, match="can't reach the server"):
+    with pytest.raises(Retriable) as caught:
         read(opened(RESOURCE, base_url="http://127.0.0.1:1", retries=1))
+    assert caught.value.what == "can't reach the server: Connection refused"
+    with pytest.raises(Retriable, match=r"can't reach the server: Failed to resolve 'nowhere.invalid'"):
+        read(opened(RESOURCE, base_url="http://nowhere.invalid", retries=0))
 
 
 LASTING: list[tuple[Fault, type[LevadaError], str]] = [

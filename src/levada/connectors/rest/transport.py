@@ -32,6 +32,10 @@ _FIRST_PAUSE = 0.5
 _COUNT = re.compile("[0-9]+")
 _PIECE = 1 << 14  # of what comes; a compressed piece may be a thousand times as large
 _NO_CONTENT = 204
+#: What the library says before it says why.
+_NOISE = re.compile(
+    r"^HTTPS?Connection(?:Pool)?\([^)]*\): |Failed to establish a new connection: |\[Errno -?\d+\] "
+)
 
 
 @dataclass(frozen=True)
@@ -297,10 +301,10 @@ class Transport:
         """Why, in few words; the library's text holds the whole URL."""
         inner: Any = error.args[0] if error.args else error
         reason = getattr(inner, "reason", None) or inner
-        text = f"{type(reason).__name__}" if isinstance(reason, Exception) else type(error).__name__
+        kind = type(reason if isinstance(reason, Exception) else error).__name__
         cause = getattr(reason, "args", ())
-        detail = str(cause[-1]) if cause else ""
-        return self._redaction.of(f"{text}: {detail}" if detail and "url:" not in detail else text)[:_SHOWN]
+        detail = _NOISE.sub("", str(cause[-1])) if cause else ""
+        return self._redaction.of(detail if detail and "url:" not in detail else kind)[:_SHOWN]
 
 
 def _too_slow(deadline: Deadline, where: str) -> Retriable:
