@@ -275,6 +275,15 @@ def test_the_file_of_an_authority_vouches_for_it(
     assert ids(read(opened(RESOURCE, base_url=f"{api.url}/v1", verify=str(certificate)))) == list(range(15))
 
 
+def test_an_answer_byte_by_byte_over_tls_ends_too(secure: tuple[Api, Path], opened: Open) -> None:
+    api, certificate = secure
+    api.faults = [Fault(drip=0.05)]
+    given = {"base_url": f"{api.url}/v1", "verify": str(certificate), "answer_timeout": "1s"}
+    with pytest.raises(Retriable, match="not there whole after 1 s"):
+        read(opened(RESOURCE, **given))
+    assert ids(read(opened(RESOURCE, **given))) == list(range(15))
+
+
 def test_https_is_not_left_for_http(secure: tuple[Api, Path], opened: Open) -> None:
     api, certificate = secure
     api.faults = [Fault(text=lambda text: text.replace("https:", "http:"))]
