@@ -1,0 +1,1 @@
+"""SQL that runs inside MongoDB."""

@@ -1,0 +1,1 @@
+"""From bound relations to an aggregation pipeline."""
