@@ -8,8 +8,15 @@ logic; `match` gives the same as a filter of the match language, which can use a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from levada.sql.errors import SqlError
+from levada.sql.expression import Call, Case, Cast, Column, Constant, Expr
+from levada.sql.expressions.casts import cast
+from levada.sql.expressions.pieces import both, bound, constant, either, guards
+from levada.sql.expressions.registry import FUNCTIONS
+from levada.sql.expressions.table import Emitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +39,144 @@ class Place:
 
 #: Column id -> its place.
 Row = Mapping[str, Place]
+
+
+def value(expr: Expr, row: Row) -> Emitted:
+    """The value of an expression, as any stage takes it; null or missing where it is NULL."""
+    emitted = _value(expr, row)
+    if isinstance(emitted, dict | list) or (isinstance(emitted, str) and emitted.startswith("$")):
+        return emitted
+    return {"$literal": emitted}
+
+
+def condition(expr: Expr, row: Row, wanted: bool = True) -> Emitted:
+    """A boolean: true exactly where `expr` is certainly `wanted`, false otherwise, never null."""
+    match expr:
+        case Constant():
+            return expr.value is wanted
+        case Call(name="not"):
+            return condition(expr.args[0], row, not wanted)
+        case Call(name="and" | "or"):
+            parts = [condition(part, row, wanted) for part in expr.args]
+            return _joined(expr.name == "and", wanted, parts)
+        case Call() if (rule := FUNCTIONS[expr.name].condition) is not None:
+            return bound([_value(arg, row) for arg in expr.args], lambda args: rule(expr, args, wanted))
+        case Case() if (chosen := _chosen(expr, row, wanted)) is not None:
+            return chosen
+    return {"$eq": [_value(expr, row), wanted]}
+
+
+def _joined(conjunction: bool, wanted: bool, parts: list[Emitted]) -> Emitted:
+    """AND or OR over booleans, flat; constants among them vanish."""
+    every = conjunction is wanted
+    flat: list[Emitted] = []
+    operator = "$and" if every else "$or"
+    for part in parts:
+        if isinstance(part, bool):
+            if part is not every:
+                return part
+        elif isinstance(part, dict) and operator in part:
+            flat += part[operator]
+        else:
+            flat.append(part)
+    return both(flat) if every else either(flat)
+
+
+def _chosen(expr: Case, row: Row, wanted: bool) -> Emitted | None:
+    """CASE as a condition: each branch's value as one, too."""
+    branches = [(condition(when, row), condition(then, row, wanted)) for when, then in expr.branches]
+    return _switch(branches, condition(expr.default, row, wanted))
+
+
+def _value(expr: Expr, row: Row) -> Emitted:
+    match expr:
+        case Column():
+            return row[expr.id].value
+        case Constant():
+            return constant(expr.value)
+        case Cast():
+            return cast(expr, _value(expr.arg, row))
+        case Case():
+            return _case(expr, row)
+        case Call():
+            return _call(expr, row)
+    raise SqlError(f"{type(expr).__name__} can't be emitted here")
+
+
+def _call(call: Call, row: Row) -> Emitted:
+    function = FUNCTIONS[call.name]
+    if call.name in {"and", "or", "not"} or (function.condition and function.nulls == "kept"):
+        return _three_valued(call, row)
+    args = [_value(arg, row) for arg in call.args]
+    if function.nulls != "guard":
+        assert function.emit is not None
+        return function.emit(call, args)
+    return bound(args, lambda names: _guarded(call, names))
+
+
+def _guarded(call: Call, args: list[Emitted]) -> Emitted:
+    function = FUNCTIONS[call.name]
+    certain = replace(call, args=tuple(replace(arg, nullable=False) for arg in call.args))
+    if function.condition is not None:
+        inner = function.condition(certain, args, True)
+    else:
+        assert function.emit is not None
+        inner = function.emit(certain, args)
+    tests = guards(call, args)
+    return {"$cond": [both(tests), inner, None]} if tests else inner
+
+
+def _three_valued(call: Call, row: Row) -> Emitted:
+    true = condition(call, row)
+    if not call.nullable or isinstance(true, bool):
+        return true if not call.nullable or true else _otherwise(call, row)
+    return {"$cond": [true, True, _otherwise(call, row)]}
+
+
+def _otherwise(call: Call, row: Row) -> Emitted:
+    false = condition(call, row, wanted=False)
+    if isinstance(false, bool):
+        return False if false else None
+    return {"$cond": [false, False, None]}
+
+
+def _case(expr: Case, row: Row) -> Emitted:
+    if (parts := _coalesced(expr)) is not None:
+        emitted = [_value(part, row) for part in parts]
+        return emitted[0] if len(emitted) == 1 else {"$ifNull": emitted}
+    branches = [(condition(when, row), _value(then, row)) for when, then in expr.branches]
+    return _switch(branches, _value(expr.default, row))
+
+
+def _switch(branches: list[tuple[Emitted, Emitted]], default: Emitted) -> Emitted:
+    kept: list[tuple[Emitted, Emitted]] = []
+    for when, then in branches:
+        if when is True:
+            default = then
+            break
+        if when is not False:
+            kept.append((when, then))
+    if not kept:
+        return default
+    if len(kept) == 1:
+        return {"$cond": [kept[0][0], kept[0][1], default]}
+    return {"$switch": {"branches": [{"case": w, "then": t} for w, t in kept], "default": default}}
+
+
+def _coalesced(expr: Case) -> list[Expr] | None:
+    """The arguments, where a CASE is what COALESCE becomes."""
+    parts: list[Expr] = []
+    for when, then in expr.branches:
+        if not (isinstance(when, Call) and when.name == "is not null" and _same(when.args[0], then)):
+            return None
+        parts.append(then)
+    return [*parts, expr.default]
+
+
+def _same(tested: Expr, given: Expr) -> bool:
+    return tested == given or (isinstance(given, Cast) and given.implicit and given.arg == tested)
+
+
+from levada.sql.expressions.filters import match  # noqa: E402 - it needs Place and Row
+
+__all__ = ["Place", "Row", "condition", "match", "value"]

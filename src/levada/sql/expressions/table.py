@@ -46,11 +46,14 @@ class Function:
         emit: (the call, its emitted arguments) -> the MongoDB expression. Where `nulls` is `guard`, no
             argument is null or missing when this is evaluated, and each is a path, variable or constant.
         nulls: what a NULL among the arguments does: `native`: the operator gives null by itself; `guard`:
-            NULL, by a guard put around it; `kept`: the function sees it.
+            NULL, by a guard put around it; `kept`: the function sees it, and says when it gives NULL.
         nodes: sqlglot's classes for it, or names of functions that sqlglot does not know.
         parts: names of the node's arguments in the order of `typing`; empty: sqlglot's own order.
         never_null: the result is not NULL even if an argument is.
         may_be_null: the result may be NULL though no argument is.
+        condition: a function that answers true or false gives this instead of `emit`: (the call, its emitted
+            arguments, wanted) -> a boolean that is true exactly where the call is certainly `wanted`; it
+            guards against the NULLs of nullable arguments itself.
         takes: its arguments, for the docs: `text, start, length`.
         note: what differs from DuckDB, or is worth knowing.
         example: an expression and its value, for the docs: `upper('straße') = 'STRASSE'`.
@@ -58,12 +61,13 @@ class Function:
 
     name: str
     typing: Typing
-    emit: Callable[[Call, list[Emitted]], Emitted]
+    emit: Callable[[Call, list[Emitted]], Emitted] | None = None
     nulls: str = "guard"
     nodes: tuple[type[exp.Expression] | str, ...] = ()
     parts: tuple[str, ...] = ()
     never_null: bool = False
     may_be_null: bool = False
+    condition: Callable[[Call, list[Emitted], bool], Emitted] | None = None
     takes: str = ""
     note: str = ""
     example: str = ""

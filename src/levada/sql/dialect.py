@@ -1,0 +1,68 @@
+"""The dialect `levada`: DuckDB's, with `datediff(end, start)` in days, as dbt's users know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import SqlglotError
+
+from levada.sql.errors import SqlError
+
+
+def _days_between(args: list[Any]) -> exp.Expression:
+    """`datediff(end, start)` in days; with three arguments `datediff(unit, start, end)`."""
+    if len(args) == 2:
+        return exp.DateDiff(this=args[0], expression=args[1], unit=exp.var("DAY"))
+    builder: Callable[[list[Any]], exp.Expression] = DuckDB.Parser.FUNCTIONS["DATEDIFF"]
+    return builder(args)
+
+
+class Levada(DuckDB):  # type: ignore[misc]
+    """DuckDB's dialect and two-argument `datediff`."""
+
+    class Parser(DuckDB.Parser):  # type: ignore[misc]
+        FUNCTIONS: ClassVar[dict[str, Any]] = {
+            **DuckDB.Parser.FUNCTIONS,
+            "DATEDIFF": _days_between,
+            "DATE_DIFF": _days_between,
+        }
+
+
+def parse(sql: str, dialect: str = "levada") -> exp.Expression:
+    """Parse one statement.
+
+    Args:
+        dialect: `levada`, or any that sqlglot knows.
+
+    Raises:
+        SqlError: it can't be read, is empty, or more than one; with line and column.
+    """
+    try:
+        found = sqlglot.parse(sql, dialect=Levada if dialect == "levada" else dialect)
+    except SqlglotError as error:
+        raise _unreadable(error) from error
+    except ValueError as error:
+        raise SqlError(
+            f"there is no SQL dialect {dialect}", hint="levada, duckdb, postgres, mysql ..."
+        ) from error
+    except RecursionError as error:
+        raise SqlError("the SQL is nested too deeply", hint="split it into several") from error
+    statements = [one for one in found if one is not None and not isinstance(one, exp.Semicolon)]
+    if len(statements) != 1:
+        raise SqlError(f"one statement at a time, not {len(statements)}" if statements else "there is no SQL")
+    return statements[0]
+
+
+def _unreadable(error: SqlglotError) -> SqlError:
+    errors = getattr(error, "errors", None)
+    if not errors or errors[0].get("line") is None:
+        return SqlError(f"can't read the SQL: {str(error).splitlines()[0]}")
+    first = errors[0]
+    near = first.get("highlight") or ""
+    column = int(first["col"]) - max(len(near) - 1, 0)
+    what = f"can't read the SQL{f' at {near!r}' if near else ''}: {first['description'].rstrip('.')}"
+    return SqlError(what, where=f"line {first['line']}, column {column}")

@@ -1,0 +1,201 @@
+"""Conditions as filters of the match language, which can use an index; only where they say exactly the same.
+
+A column that is not proven to hold only its type gets `{"$or": [filter, {column: {"$type": [the others]}}]}`:
+a value of another type always comes through, so that the scan's check sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from levada.sql.expression import Call, Cast, Column, Constant, Expr
+from levada.sql.expressions.patterns import like_regex
+from levada.sql.expressions.pieces import stored
+from levada.sql.types import SqlType
+
+if TYPE_CHECKING:
+    from levada.sql.expressions.emit import Place
+
+Filter = dict[str, Any]
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
+_OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "=": "<>", "<>": "="}
+_OPERATORS = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
+
+_NUMBERS = ("int", "long")
+
+#: What BSON types hold a type's values, beside null.
+_HOLDERS: Mapping[str, tuple[str, ...]] = {
+    "BOOLEAN": ("bool",),
+    "INTEGER": ("int",),
+    "BIGINT": _NUMBERS,
+    "DOUBLE": ("double", *_NUMBERS),
+    "DECIMAL": ("decimal", *_NUMBERS),
+    "VARCHAR": ("string", "symbol", "javascript"),
+    "BLOB": ("binData",),
+    "TIMESTAMP": ("date",),
+    "DATE": ("date",),
+    "OBJECTID": ("objectId",),
+    "UUID": ("binData",),
+    "STRUCT": ("object",),
+    "LIST": ("array",),
+}
+
+_ALL = (
+    "double", "string", "object", "array", "binData", "objectId", "bool", "date", "regex", "dbPointer",
+    "javascript", "symbol", "javascriptWithScope", "int", "timestamp", "long", "decimal", "minKey", "maxKey",
+)  # fmt: skip
+
+
+def foreign(kind: SqlType) -> list[str]:
+    """BSON types that a column of this type must not hold; none for VARIANT."""
+    holders = _HOLDERS.get(kind.name, _ALL)
+    return [name for name in _ALL if name not in holders]
+
+
+def match(expr: Expr, row: Mapping[str, Place], wanted: bool = True) -> Filter | None:
+    """The filter that finds exactly the documents for which `expr` is certainly `wanted`.
+
+    Returns:
+        None where the match language can't say it; the condition then is an aggregation expression.
+    """
+    match expr:
+        case Constant():
+            return {} if expr.value is wanted else {"$nor": [{}]}
+        case Column():
+            place = _place(expr, row)
+            return None if place is None else _seen(place, expr.type, {place.path: wanted})
+        case Call(name="not"):
+            return match_(expr.args[0], row, not wanted)
+        case Call(name="and" | "or"):
+            return _joined(expr, row, wanted)
+        case Call() if expr.name in _RULES:
+            return _RULES[expr.name](expr, row, wanted)
+    return None
+
+
+match_ = match
+
+
+def _joined(expr: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
+    parts = [match(part, row, wanted) for part in expr.args]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
+        return None
+    return {"$and" if (expr.name == "and") is wanted else "$or": found}
+
+
+def plain(expr: Expr) -> Expr:
+    """The expression without casts that change nothing in BSON."""
+    while isinstance(expr, Cast) and expr.implicit and not _converts(expr):
+        expr = expr.arg
+    return expr
+
+
+def _converts(cast: Cast) -> bool:
+    given, wanted = cast.arg.type.name, cast.type.name
+    if given in {"INTEGER", "BIGINT"}:
+        return wanted not in {"BIGINT", "DECIMAL", "DOUBLE"}
+    return given != wanted and {given, wanted} != {"DATE", "TIMESTAMP"}
+
+
+def _place(expr: Expr, row: Mapping[str, Place]) -> Place | None:
+    expr = plain(expr)
+    if not isinstance(expr, Column):
+        return None
+    place = row[expr.id]
+    return place if place.path else None
+
+
+def _sides(call: Call, row: Mapping[str, Place]) -> tuple[Place, SqlType, str, Any] | None:
+    """The column's place and own type, the operator with the column on the left, the constant."""
+    left, right = call.args
+    name = call.name
+    if isinstance(left, Constant):
+        left, right, name = right, left, _FLIPPED[name]
+    place = _place(left, row)
+    if place is None or not isinstance(right, Constant):
+        return None
+    return place, plain(left).type, name, right.value
+
+
+def _compare(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
+    sides = _sides(call, row)
+    if sides is None:
+        return None
+    place, kind, name, value = sides
+    if value is None:
+        return {"$nor": [{}]}
+    if kind.name in {"LIST", "STRUCT"} or (isinstance(value, float) and math.isnan(value)):
+        return None
+    name = name if wanted else _OPPOSITE[name]
+    if name == "=":
+        return _seen(place, kind, {place.path: stored(value)})
+    if name == "<>":
+        return _seen(place, kind, {place.path: {"$nin": [stored(value), None]}})
+    found: Filter = {place.path: {_OPERATORS[name]: stored(value)}}
+    above = kind.name == "DOUBLE" and name in {">", ">="}
+    return _seen(place, kind, found, *([{place.path: math.nan}] if above else []))
+
+
+def _in(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
+    place, kind = _place(call.args[0], row), plain(call.args[0]).type
+    values = [part.value for part in call.args[1:] if isinstance(part, Constant)]
+    if place is None or len(values) < len(call.args) - 1 or kind.name in {"LIST", "STRUCT"}:
+        return None
+    present = [stored(value) for value in values if value is not None]
+    if wanted:
+        return _seen(place, kind, {place.path: {"$in": present}})
+    if len(present) < len(values):
+        return {"$nor": [{}]}
+    return _seen(place, kind, {place.path: {"$nin": [*present, None]}})
+
+
+def _null(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
+    place = _place(call.args[0], row)
+    if place is None:
+        return None
+    is_null = (call.name == "is null") is wanted
+    kind = plain(call.args[0]).type
+    if not is_null:
+        return {place.path: {"$ne": None}}  # values of other types are not null either
+    if kind.name == "LIST":
+        return None  # an array that holds null would match
+    return _seen(place, kind, {place.path: None})
+
+
+def _like(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
+    place = _place(call.args[0], row)
+    pattern, escape = call.args[1], call.args[2] if len(call.args) > 2 else None
+    if place is None or not isinstance(pattern, Constant) or pattern.value is None:
+        return None
+    if escape is not None and not isinstance(escape, Constant):
+        return None
+    regex: Filter = {
+        "$regex": like_regex(pattern.value, escape.value if escape else ""),
+        "$options": "s" if call.name == "like" else "si",
+    }
+    found = regex if wanted else {"$not": regex, "$ne": None}
+    return _seen(place, plain(call.args[0]).type, {place.path: found})
+
+
+def _seen(place: Place, kind: SqlType, *filters: Filter) -> Filter:
+    """OR over the filters, and over values of other types where the column may hold them."""
+    parts = list(filters)
+    if not place.proven and (others := foreign(kind)):
+        parts.append({place.path: {"$type": others}})
+    return parts[0] if len(parts) == 1 else {"$or": parts}
+
+
+_RULES = {
+    **dict.fromkeys(_OPERATORS, _compare),
+    "=": _compare,
+    "<>": _compare,
+    "in": _in,
+    "is null": _null,
+    "is not null": _null,
+    "like": _like,
+    "ilike": _like,
+}
