@@ -25,6 +25,7 @@ from levada.errors import (
 )
 
 if TYPE_CHECKING:
+    from levada import sql
     from levada.project import Project, copy, load, read
     from levada.resilience import CircuitBreaker, CircuitOpen, RetryPolicy, log_execution
     from levada.steps.base import StepContext, StepResult
@@ -51,6 +52,7 @@ __all__ = [
     "load",
     "log_execution",
     "read",
+    "sql",
 ]
 
 #: Names that bring drivers with them, imported when they are first used.
@@ -70,10 +72,12 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'levada' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "sql":
+        return import_module("levada.sql")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'levada' has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
 
 
