@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from levada.errors import ConfigError
+from levada.sql.faults import ProgrammingError
 
 
-class SqlError(ConfigError):
+class SqlError(ProgrammingError):
     """The SQL is wrong, or says something that does not run on MongoDB."""
 
 
