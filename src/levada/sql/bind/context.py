@@ -61,7 +61,8 @@ class Statement:
 
     def parameter(self, node: exp.Expression) -> Constant:
         """The value of `?`, `$1` or `$name`; the same node always means the same value."""
-        name = self._placeholders.setdefault(id(node), node.name or str(next(self._positions)))
+        given = "" if node.name == "?" else node.name
+        name = self._placeholders.setdefault(id(node), given or str(next(self._positions)))
         value = self.parameters.get(name)
         if value is None:
             raise refuse(f"no value is given for the parameter {name}", node)

@@ -40,7 +40,8 @@ def grouping(select: exp.Select, clauses: Clauses, items: Sequence[Item]) -> Gro
         return Grouping(clauses, sets.groups, [tuple(groups)])
     if clause.args.get("totals"):
         raise refuse("WITH TOTALS does not run on MongoDB", clause)
-    parts: list[list[tuple[int, ...]]] = [[(sets.one(node),)] for node in clause.expressions if not _special(node)]
+    plain = [node for node in clause.expressions if not _special(node)]
+    parts: list[list[tuple[int, ...]]] = [[(sets.one(node),)] for node in plain]
     nodes = [node for node in clause.expressions if _special(node)]
     for name in ("rollup", "cube", "grouping_sets"):
         nodes += clause.args.get(name) or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -84,20 +85,14 @@ def _times(
     signs = {value > 0 for value in (step.months, step.days, step.milliseconds) if value}
     if len(signs) != 1:
         raise refuse("the step of a series must lead one way", node)
-    forward, moment, count = signs.pop(), start, 0
+    forward, moment = signs.pop(), start
     while (moment < end if forward else moment > end) or (closed and moment == end):
         yield moment
-        count += 1
-        moment = _moved(start, step, count)
+        moment = _moved(moment, step)
 
 
-def _moved(start: datetime, step: Interval, count: int) -> datetime:
-    months = start.year * 12 + start.month - 1 + step.months * count
-    day = start.day
-    while True:
-        try:
-            moved = start.replace(year=months // 12, month=months % 12 + 1, day=day)
-            break
-        except ValueError:  # the month is shorter
-            day -= 1
-    return moved + timedelta(days=step.days * count, milliseconds=step.milliseconds * count)
+def _moved(start: datetime, step: Interval) -> datetime:
+    months = start.year * 12 + start.month - 1 + step.months
+    last = calendar.monthrange(months // 12, months % 12 + 1)[1]
+    moved = start.replace(year=months // 12, month=months % 12 + 1, day=min(start.day, last))
+    return moved + timedelta(days=step.days, milliseconds=step.milliseconds)

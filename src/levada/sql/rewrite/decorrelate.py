@@ -149,7 +149,8 @@ class _Work:
             relation, value = self._scalar(relation, part)
             return value
 
-        return relation, transform(expr, change)
+        changed = transform(expr, change)
+        return relation, changed
 
     def _exists(self, relation: Relation, subquery: Subquery, kind: str, mark: str = "") -> Relation:
         inner = _unordered(self.relation(subquery.relation))
