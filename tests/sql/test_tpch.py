@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from levada.sql.catalog import FixedCatalog
-from levada.sql.compile import compile as compile_sql
+from levada.sql.compiler import compile as compile_sql
 
 from . import tpch_tables
 from .answers import differences, of_duckdb, of_plan
