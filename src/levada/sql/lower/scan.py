@@ -1,0 +1,88 @@
+"""Reading collections: names as paths, pushed conditions, the check that values have their columns' types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from levada.sql.algebra import Scan, Stored, Values
+from levada.sql.catalog import Field, TableSchema
+from levada.sql.expression import columns
+from levada.sql.expressions.emit import Place, value
+from levada.sql.expressions.filters import foreign
+from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched
+from levada.sql.plan import Scanned, Stage
+
+
+def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
+    """The documents of a collection, where they are of the declared types."""
+    used = set(needed) | (columns(scan.condition) if scan.condition is not None else set())
+    fields = [(name, field) for name, field in scan.fields if name in used]
+    row = {name: place_of(field) for name, field in fields}
+    rows = None if scan.table.rows is None else float(scan.table.rows)
+    source = Lowered(scan.table.source, (), row, rows, indexes=_indexes(scan.table))
+    lowered = filtered(source, scan.condition, context)
+    unproven = tuple(field for _, field in fields if not field.proven and foreign(field.type))
+    context.scans.append(Scanned(scan.table.name, scan.table.source, unproven))
+    if scan.condition is not None and lowered.rows is not None:
+        lowered = lowered.then(rows=max(1.0, lowered.rows / 4))
+    if not unproven:
+        return lowered
+    parts = [stage["$match"] for stage in lowered.stages]
+    return replace(lowered, stages=({"$match": matched([*parts, check(unproven)])},))
+
+
+def _indexes(table: TableSchema) -> frozenset[str]:
+    return frozenset({"_id"} | {index.keys[0][0] for index in table.indexes if index.complete})
+
+
+def plain(name: str) -> bool:
+    """Whether a field's name can stand in a path."""
+    return bool(name) and not name.startswith("$") and "." not in name and "\0" not in name
+
+
+def place_of(field: Field) -> Place:
+    """Where a collection's own documents hold a column."""
+    if not plain(field.name):
+        get = {"$getField": {"field": {"$literal": field.name}, "input": "$$ROOT"}}
+        return Place(get, proven=field.proven)
+    return Place(f"${field.name}", path=field.name, dense=not field.nullable, proven=field.proven)
+
+
+def check(fields: tuple[Field, ...]) -> Stage:
+    """A filter that every document of the declared types passes, and that fails at any other.
+
+    `$type` of the match language costs next to nothing; what fails is evaluated where it finds something.
+    """
+    odd = [field for field in fields if not plain(field.name)]
+    wrong = [_wrong(field) for field in fields if plain(field.name)]
+    wrong += [{"$expr": {"$in": [{"$type": place_of(f).value}, foreign(f.type)]}} for f in odd]
+    some = place_of(fields[0]).value
+    failing = {"$gt": [{"$multiply": [{"$eq": [some, None]}, 1]}, 0]}
+    return {"$or": [{"$nor": wrong}, {"$expr": failing}]}
+
+
+def _wrong(field: Field) -> Stage:
+    others: Stage = {field.name: {"$type": foreign(field.type)}}
+    if field.type.name != "LIST":
+        return others
+    return {"$and": [others, {field.name: {"$not": {"$type": "array"}}}]}  # $type looks into arrays, too
+
+
+def lower_values(values: Values, _needed: Needed, context: Context) -> Lowered:
+    """Rows that the query itself gives."""
+    documents = [
+        {column.id: value(expr, context.outer) for column, expr in zip(values.header, one, strict=True)}
+        for one in values.rows
+    ]
+    row = {c.id: Place(f"${c.id}", path=c.id, dense=True, proven=True) for c in values.header}
+    return Lowered(None, ({"$documents": documents},), row, float(len(documents)))
+
+
+def lower_stored(stored: Stored, needed: Needed, context: Context) -> Lowered:
+    """A temporary table: every field is there, of the right type."""
+    row = {
+        column.id: Place(f"${name}", path=name, dense=True, proven=True)
+        for column, name in stored.fields
+        if column.id in needed
+    }
+    return Lowered(context.stored[stored.name], (), row)

@@ -1,0 +1,208 @@
+"""A pipeline under construction: stages, and where its documents hold the columns.
+
+Columns are bound late: a row maps each to a place, which may be a field of the collection's own documents or
+a whole computation. Only where a stage needs fields are the columns put into documents of their own.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from levada.sql.algebra import BoundQuery
+from levada.sql.errors import SqlError
+from levada.sql.expression import Cast, Column, Constant, Expr, conjuncts, walk
+from levada.sql.expressions.emit import Place, Row, condition, match, value
+from levada.sql.expressions.filters import foreign
+from levada.sql.expressions.pieces import both, simple
+from levada.sql.expressions.table import Emitted
+from levada.sql.plan import Note, Scanned, Stage
+
+#: How often the relation above says each column; a computation that is said more than once is made a field.
+Needed = Mapping[str, int]
+
+#: Pipelines inside pipelines, and stages of one; beyond, the server refuses the query.
+DEEPEST = 20
+LONGEST = 1000
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The rows of a relation.
+
+    Args:
+        collection: what they come from; None: the stages begin with `$documents`.
+        stages: the pipeline.
+        row: where its documents hold the relation's columns.
+        rows: about how many; None: not known.
+        depth: of pipelines inside the pipeline.
+        indexes: paths by which an index finds documents, while the stages are filters alone.
+    """
+
+    collection: str | None
+    stages: tuple[Stage, ...]
+    row: Row
+    rows: float | None = None
+    depth: int = 0
+    indexes: frozenset[str] | None = None
+
+    def then(self, *stages: Stage, row: Row | None = None, rows: float | None = None) -> Lowered:
+        """With more stages behind, and another row where they change it."""
+        return replace(
+            self,
+            stages=(*self.stages, *stages),
+            row=self.row if row is None else row,
+            rows=self.rows if rows is None else rows,
+        )
+
+
+@dataclass
+class Context:
+    """What the lowering of one query shares.
+
+    Args:
+        query: as bound.
+        outer: places of columns of outer queries' rows, inside a correlated subquery.
+        stored: temporary tables: name in the query -> name in the plan.
+    """
+
+    query: BoundQuery
+    outer: Row = field(default_factory=dict)
+    stored: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    scans: list[Scanned] = field(default_factory=list)
+
+    def inside(self, outer: Row) -> Context:
+        """For a subquery whose outer rows have these places."""
+        return replace(self, outer={**self.outer, **outer})
+
+    def row(self, lowered: Lowered, more: Row | None = None) -> Row:
+        """Places of everything an expression over these rows may mention."""
+        return ChainMap(dict(more or {}), dict(lowered.row), dict(self.outer))
+
+    def note(self, kind: str, text: str, table: str = "", *, works: bool = True) -> None:
+        note = Note(kind, text, table, works)
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def placed(emitted: Emitted) -> Place:
+    """The place of something computed: as a field where it is one."""
+    if isinstance(emitted, str) and emitted.startswith("$") and not emitted.startswith("$$"):
+        return Place(emitted, path=emitted[1:], proven=True)
+    return Place(emitted, proven=True)
+
+
+def said(exprs: Iterable[Expr], *more: Iterable[str]) -> dict[str, int]:
+    """How often expressions mention each column, and others once each."""
+    found: dict[str, int] = {}
+    for expr in exprs:
+        for part in walk(expr):
+            if isinstance(part, Column):
+                found[part.id] = found.get(part.id, 0) + 1
+    for ids in more:
+        for name in ids:
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def trivial(expr: Expr) -> bool:
+    """Whether an expression costs nothing to write again."""
+    if isinstance(expr, Cast) and expr.implicit:
+        return (
+            expr.type.name == "DOUBLE" and expr.arg.type.name in {"INTEGER", "BIGINT"} and trivial(expr.arg)
+        )
+    return isinstance(expr, Column | Constant)
+
+
+def projected(place: Place) -> Emitted:
+    """A place's value as `$project` takes it: a bare number or boolean would keep a field instead."""
+    emitted = place.value
+    if isinstance(emitted, dict | list) or (isinstance(emitted, str) and emitted.startswith("$")):
+        return emitted
+    return {"$literal": emitted}
+
+
+def cells(lowered: Lowered, ids: Iterable[str]) -> dict[str, Emitted]:
+    """The values of these columns, as the fields of a document."""
+    return {name: projected(lowered.row[name]) for name in ids if name in lowered.row}
+
+
+def under(lowered: Lowered, ids: Iterable[str], prefix: str = "") -> dict[str, Place]:
+    """The places of columns that have become fields of the same names, below a prefix."""
+    return {name: moved(lowered.row[name], f"{prefix}{name}") for name in ids if name in lowered.row}
+
+
+def moved(place: Place, path: str) -> Place:
+    """The place of a value that was put at another path."""
+    return Place(f"${path}", path=path, dense=place.dense, proven=place.proven or not place.path)
+
+
+def materialised(lowered: Lowered, ids: Iterable[str]) -> Lowered:
+    """The rows as documents whose fields are these columns, named by their ids."""
+    names = [name for name in dict.fromkeys(ids) if name in lowered.row]
+    if names and all(lowered.row[name].path == name for name in names):
+        return lowered
+    stage: Stage = {"$project": {"_id": 0, **cells(lowered, names)}} if names else {"$project": {"_id": 1}}
+    return lowered.then(stage, row=under(lowered, names))
+
+
+def filtered(lowered: Lowered, test: Expr | None, context: Context) -> Lowered:
+    """The rows for which a condition is true; what the match language can say goes before the rest."""
+    row = context.row(lowered)
+    matches: list[Stage] = []
+    others: list[Expr] = []
+    for part in conjuncts(test):
+        found = match(part, row)
+        if found is None:
+            others.append(part)
+        else:
+            matches.append(found)
+    if others:
+        tests = [condition(part, row) for part in others]
+        matches.append(unless_foreign({"$expr": both(tests)}, others, row))
+    if not matches:
+        return lowered
+    return lowered.then({"$match": matched(matches)})
+
+
+def matched(filters: list[Stage]) -> Stage:
+    """AND over filters; fields that come once stand side by side, as one would write them."""
+    flat = [one for part in filters for one in (part["$and"] if set(part) == {"$and"} else [part])]
+    keys = [key for one in flat for key in one]
+    if len(set(keys)) == len(keys) and keys:
+        return {key: body for one in flat for key, body in one.items()}
+    return {"$and": flat} if len(flat) > 1 else flat[0]
+
+
+def unless_foreign(test: Stage, exprs: Iterable[Expr], row: Row) -> Stage:
+    """The filter, and whatever has values of other types, so that the scan's check sees them."""
+    seen: dict[str, Stage] = {}
+    for expr in exprs:
+        for part in walk(expr):
+            place = row.get(part.id) if isinstance(part, Column) else None
+            if place is not None and place.path and not place.proven and (names := foreign(part.type)):
+                seen[place.path] = {place.path: {"$type": names}}
+    return {"$or": [test, *seen.values()]} if seen else test
+
+
+def inner_pipeline(lowered: Lowered, name: str = "from") -> Stage:
+    """What `$lookup` and `$unionWith` take to read these rows.
+
+    Args:
+        name: of the key for the collection.
+
+    Raises:
+        SqlError: the pipelines are nested deeper than the server allows.
+    """
+    if lowered.depth + 1 > DEEPEST:
+        raise SqlError(
+            f"the query nests more than {DEEPEST} subqueries and joins, which MongoDB does not allow",
+            hint="let WITH ... AS MATERIALIZED keep a part of it",
+        )
+    source: Stage = {} if lowered.collection is None else {name: lowered.collection}
+    return {**source, "pipeline": list(lowered.stages)}
+
+
+__all__ = ["simple", "value"]
