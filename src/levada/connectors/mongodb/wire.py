@@ -54,7 +54,8 @@ class RawCursor:
 
     Args:
         client: of the server that shall hold the cursor (see `MongoConnection.node`).
-        database, command: what to run; the command's first key names it, its value is the collection.
+        database, command: what to run; the command's first key names it, its value is the collection, or 1
+            where an aggregate begins with `$documents`.
         sizes: documents per reply.
         timings: told how long each reply was waited for, as `read`.
     """
@@ -70,7 +71,8 @@ class RawCursor:
         self._client = client
         self._database = client[database]
         self._command = dict(command)
-        self._collection = next(iter(command.values()))
+        collection = next(iter(command.values()))
+        self._collection = "$cmd.aggregate" if collection == 1 else collection
         self._sizes = sizes
         self._timings = timings or Timings()
         self._id = 0

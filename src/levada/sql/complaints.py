@@ -1,0 +1,136 @@
+"""What a server says when a query fails, as PEP 249's errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from levada.connectors.mongodb.faults import translate
+from levada.errors import LevadaError, Retriable
+from levada.sql.catalog import Field
+from levada.sql.expressions.filters import foreign
+from levada.sql.faults import DatabaseError, DataError, InternalError, OperationalError, RefusedError
+from levada.sql.plan import Scanned
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+#: How an expression says that it fails (`levada.sql.expressions.pieces.fail`).
+_OURS = re.compile(r"levada: (.*?)' in \$convert")
+
+#: What the scan's check of types ends with.
+_MISMATCH = re.compile(r"\$multiply only supports numeric types, not bool")
+
+_CAST: Final = "TRY_CAST gives NULL where a value can't be converted"
+_DEFECT: Final = "this is a defect of the compiler; `explain` shows the pipeline"
+_MEMORY: Final = "select less, or let the server spill: allowDiskUseByDefault"
+
+#: Server error code, or a part of its text -> the error, what to say before the text, advice.
+_CODES: Final[Mapping[int, tuple[type[DatabaseError], str, str | None]]] = {
+    13: (RefusedError, "not authorized", "`levada doctor` prints the least role this needs"),
+    33: (RefusedError, "not authorized", "`levada doctor` prints the least role this needs"),
+    18: (RefusedError, "authentication failed", "check user, password and authSource"),
+    50: (OperationalError, "the query ran out of time", "raise `max_time`, or select less"),
+    146: (RefusedError, "the server ran out of memory for the query", _MEMORY),
+    292: (RefusedError, "the server ran out of memory for the query", _MEMORY),
+    16945: (RefusedError, "the server ran out of memory for the query", _MEMORY),
+    10334: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
+    17419: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
+    17420: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
+    4031700: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
+    241: (DataError, "a value can't be converted", _CAST),
+    40324: (
+        RefusedError,
+        "the server does not know a stage of this query",
+        "it runs on MongoDB 6.0 or newer",
+    ),
+    168: (RefusedError, "the server does not know an operator", "it runs on MongoDB 6.0 or newer"),
+}
+
+#: Of errors without a code of their own.
+_TEXTS: Final[tuple[tuple[str, type[DatabaseError], str, str | None], ...]] = (
+    (r"can't \$divide by zero|can't \$mod by zero", DataError, "a division by zero", None),
+    (r"Exceeded memory limit|exceeded memory", RefusedError, "the server ran out of memory", _MEMORY),
+    (r"object to insert too large|BSONObj size|exceeds? maximum.* 16", DataError, "a row is too large", None),
+    (r"can't convert|Failed to parse|Failed to optimize|out of range|overflow", DataError, "a value", _CAST),
+)
+
+
+def complaint(error: PyMongoError, database: Database[Any], scans: tuple[Scanned, ...]) -> LevadaError:
+    """What a query ended with.
+
+    Args:
+        database: is asked for a document of another type than declared, where that was the reason.
+        scans: the tables of the query, with the columns that may hold such.
+    """
+    if not isinstance(error, OperationFailure):
+        return outside(translate(error, database.name))
+    text = str((error.details or {}).get("errmsg") or error)
+    ours = _OURS.search(text)
+    if ours:
+        return DataError(ours[1].rstrip("."), where=database.name)
+    if _MISMATCH.search(text):
+        found = next(_mismatches(database, scans), None)
+        return found or DataError("a value is of another type than its column", where=database.name)
+    return _server(error, text, database.name)
+
+
+def outside(error: LevadaError) -> LevadaError:
+    """An error of the connection, as PEP 249 has it."""
+    kind = OperationalError if isinstance(error, Retriable) else RefusedError
+    return kind(error.what, where=error.where, hint=error.hint)
+
+
+def _server(error: OperationFailure, text: str, where: str) -> LevadaError:
+    reason = re.sub(
+        r"^(PlanExecutor|Executor) error during \w+( command)?( on [^:]*)? :: caused by :: ", "", text
+    )
+    if error.code is not None and error.code in _CODES:
+        kind, what, hint = _CODES[error.code]
+        return kind(f"{what}: {reason}", where=where, hint=hint)
+    known = translate(error, where)
+    if isinstance(known, Retriable):
+        return outside(known)
+    for pattern, kind, what, hint in _TEXTS:
+        if re.search(pattern, text):
+            return kind(f"{what}: {reason}", where=where, hint=hint)
+    return InternalError(
+        f"MongoDB does not run this (code {error.code}): {reason}", where=where, hint=_DEFECT
+    )
+
+
+def _mismatches(database: Database[Any], scans: tuple[Scanned, ...]) -> Iterator[DataError]:
+    """The first documents that hold a value of another type than the column's."""
+    for scan in scans:
+        for field in scan.unproven:
+            found = _offender(database, scan.collection, field)
+            if found is not None:
+                yield DataError(
+                    f"column {field.name!r} of {scan.table!r} is {field.type}, but a document holds "
+                    f"{_short(found.get('value'))} ({found['type']})",
+                    where=f"{database.name}.{scan.collection}, _id {found.get('_id')!r}",
+                    hint=f"mend the document, or declare the column in a validator; "
+                    f"bson_type({field.name}) tells the types there are",
+                )
+
+
+def _offender(database: Database[Any], collection: str, field: Field) -> dict[str, Any] | None:
+    value = {"$getField": {"field": {"$literal": field.name}, "input": "$$ROOT"}}
+    others = foreign(field.type)
+    if not others:
+        return None
+    stages: list[dict[str, Any]] = [
+        {"$match": {"$expr": {"$in": [{"$type": value}, others]}}},
+        {"$limit": 1},
+        {"$project": {"type": {"$type": value}, "value": value}},
+    ]
+    with database[collection].aggregate(stages) as cursor:
+        return next(iter(cursor), None)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
