@@ -64,6 +64,7 @@ class Fold:
         kept: emitted FILTER: true where a row counts; None: always.
         into: takes the accumulators.
         empty: whether it may have to fold no rows at all.
+        sliding: whether rows leave the frame again, as in a window.
     """
 
     call: AggregateCall | WindowCall
@@ -72,6 +73,7 @@ class Fold:
     kept: Emitted | None
     into: Accumulators
     empty: bool = True
+    sliding: bool = False
 
     def sure(self, *places: int) -> bool:
         """Whether no row is left out: these arguments are never NULL and there is no FILTER."""
@@ -95,6 +97,17 @@ class Fold:
     def where(self, value: Emitted, *places: int, otherwise: Emitted = None) -> Emitted:
         """The value where the row counts."""
         return value if self.sure(*places) else {"$cond": [self.present(*places), value, otherwise]}
+
+    def pushed(self, value: Emitted, *places: int) -> Emitted:
+        """The array of a value of every row that counts."""
+        if self.sure(*places):
+            return self.add("$push", value)
+        if not self.sliding:
+            return self.add("$push", self.where(value, *places, otherwise="$$REMOVE"))
+        # A window that takes back what it pushed must have pushed something for every row.
+        held = self.add("$push", self.where({"v": value}, *places))
+        kept = {"$filter": {"input": held, "as": "f", "cond": {"$gt": ["$$f", None]}}}
+        return {"$map": {"input": kept, "as": "f", "in": "$$f.v"}}
 
     def add(self, operator: str, value: Emitted) -> str:
         return self.into.add(operator, value)
@@ -236,9 +249,9 @@ def _collected(fold: Fold, *, keep_nulls: bool = False) -> Emitted:
     places = () if keep_nulls else (0,)
     sort = _parts(fold)
     if not sort:
-        return fold.add("$push", fold.where(value, *places, otherwise="$$REMOVE"))
+        return fold.pushed(value, *places)
     keys = {f"k{place}": part.value for place, part in enumerate(sort)}
-    pushed = fold.add("$push", fold.where({**keys, "v": value}, *places, otherwise="$$REMOVE"))
+    pushed = fold.pushed({**keys, "v": value}, *places)
     by = {f"k{place}": part.direction for place, part in enumerate(sort)}
     return {"$map": {"input": {"$sortArray": {"input": pushed, "sortBy": by}}, "as": "o", "in": "$$o.v"}}
 
@@ -305,7 +318,7 @@ def quantile(fold: Fold) -> Emitted:
 
 
 def _quantiles(fold: Fold, fractions: list[float], take: Any, *, several: bool = False) -> Emitted:
-    values: Emitted = fold.add("$push", fold.where(fold.args[0], 0, otherwise="$$REMOVE"))
+    values = fold.pushed(fold.args[0], 0)
     ordered: Emitted = {"$sortArray": {"input": values, "sortBy": 1}}
     if fold.type().name == "DOUBLE":  # BSON's order has NaN first
         numbers = {"$filter": {"input": ordered, "as": "x", "cond": {"$gte": ["$$x", NEGATIVE]}}}
