@@ -43,7 +43,7 @@ def of_duckdb(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any =
 
 def of_plan(database: Database[dict[str, Any]], plan: Plan) -> Answer:
     """What a plan gives, read by PyMongo: nothing of Levada's driver takes part."""
-    names = {stored.name: f"stored_{number}_{stored.name}" for number, stored in enumerate(plan.stored)}
+    names = {stored.name: f"stored_{number}" for number, stored in enumerate(plan.stored)}
     plan = renamed(plan, names)
     try:
         for stored in plan.stored:
