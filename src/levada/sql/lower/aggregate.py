@@ -91,14 +91,13 @@ class _Grouped:
         row = dict(folded)
         if not self.groups:
             default = {"$unionWith": {"pipeline": [{"$documents": [{"_id": None, **nothing}]}]}}
-            return self.lowered.then(*stages, default, {"$limit": 1}, row=row, rows=1.0)
+            return self.lowered.then(*stages, default, {"$limit": 1}, row=row)
         single = len(self.groups) == 1
         for name, place in self.groups.items():
             path = "_id" if single else f"_id.{name}"
             sure = place.proven or not place.path
             row[name] = Place(f"${path}", path=path, dense=True, proven=sure)
-        rows = self.lowered.rows
-        return self.lowered.then(*stages, row=row, rows=None if rows is None else max(1.0, rows / 5))
+        return self.lowered.then(*stages, row=row)
 
     # One set of distinct values, and other aggregates that can be put together from parts.
 

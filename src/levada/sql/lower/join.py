@@ -161,14 +161,8 @@ class _Grouped:
         joined = joined_pipelines(self._left, self._right)
         group: Stage = {"_id": "$_id", "l": {"$push": "$l"}}
         group["r"] = {"$max": "$r"} if self._asking else {"$push": "$r"}
-        joined = joined.then({"$group": group}, rows=self._rows())
+        joined = joined.then({"$group": group})
         return self._asked(joined) if self._asking else self._matched(joined)
-
-    def _rows(self) -> float | None:
-        left, right = self._left.rows, self._right.rows
-        if left is None or self._join.kind in {"semi", "anti", "mark", "left"}:
-            return left
-        return None if right is None else max(left, right)
 
     def _matched(self, joined: Lowered) -> Lowered:
         if self._join.kind == "full":

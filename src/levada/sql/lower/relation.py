@@ -77,8 +77,7 @@ def _filter(relation: Filter, needed: Needed, context: Context) -> Lowered:
     below = dict(needed)
     for name, count in said([relation.condition]).items():
         below[name] = below.get(name, 0) + count
-    lowered = filtered(lower_relation(relation.input, below, context), relation.condition, context)
-    return lowered if lowered.rows is None else lowered.then(rows=max(1.0, lowered.rows / 4))
+    return filtered(lower_relation(relation.input, below, context), relation.condition, context)
 
 
 def _sort(sort: Sort, needed: Needed, context: Context) -> Lowered:
@@ -121,11 +120,10 @@ def _limit(limit: Limit, needed: Needed, context: Context) -> Lowered:
     lowered = lower_relation(limit.input, needed, context)
     stages: list[Stage] = [{"$skip": limit.offset}] if limit.offset else []
     if limit.count == 0:
-        return lowered.then({"$match": {"$alwaysFalse": 1}}, rows=0.0)
+        return lowered.then({"$match": {"$alwaysFalse": 1}})
     if limit.count is not None:
         stages.append({"$limit": limit.count})
-    rows = None if limit.count is None else float(limit.count)
-    return lowered.then(*stages, rows=min(rows, lowered.rows or rows) if rows is not None else None)
+    return lowered.then(*stages)
 
 
 def _distinct(distinct: Distinct, _needed: Needed, context: Context) -> Lowered:

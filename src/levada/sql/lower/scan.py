@@ -18,13 +18,10 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
     used = set(needed) | (columns(scan.condition) if scan.condition is not None else set())
     fields = [(name, field) for name, field in scan.fields if name in used]
     row = {name: place_of(field) for name, field in fields}
-    rows = None if scan.table.rows is None else float(scan.table.rows)
-    source = Lowered(scan.table.source, (), row, rows, indexes=_indexes(scan.table))
+    source = Lowered(scan.table.source, (), row, indexes=_indexes(scan.table))
     lowered = filtered(source, scan.condition, context)
     unproven = tuple(field for _, field in fields if not field.proven and foreign(field.type))
     context.scans.append(Scanned(scan.table.name, scan.table.source, unproven))
-    if scan.condition is not None and lowered.rows is not None:
-        lowered = lowered.then(rows=max(1.0, lowered.rows / 4))
     if not unproven:
         return lowered
     parts = [stage["$match"] for stage in lowered.stages]
@@ -75,7 +72,7 @@ def lower_values(values: Values, _needed: Needed, context: Context) -> Lowered:
         for one in values.rows
     ]
     row = {c.id: Place(f"${c.id}", path=c.id, dense=True, proven=True) for c in values.header}
-    return Lowered(None, ({"$documents": documents},), row, float(len(documents)))
+    return Lowered(None, ({"$documents": documents},), row)
 
 
 def lower_stored(stored: Stored, needed: Needed, context: Context) -> Lowered:

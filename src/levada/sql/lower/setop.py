@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from levada.sql.algebra import Relation, SetOperation, outputs
 from levada.sql.expressions.emit import Place
@@ -38,8 +39,7 @@ def _united(operation: SetOperation, ids: list[str], context: Context) -> Lowere
     sides = [_side(side, header, ids, context) for side in (operation.left, operation.right)]
     left, right = (_shown(side, ids) for side in sides)
     row = {name: _either(left.row[name], right.row[name]) for name in ids}
-    rows = None if left.rows is None or right.rows is None else left.rows + right.rows
-    return joined_pipelines(left, right).then(row=row, rows=rows)
+    return joined_pipelines(left, right).then(row=row)
 
 
 def _shown(side: Lowered, ids: list[str]) -> Lowered:
@@ -58,7 +58,7 @@ def joined_pipelines(left: Lowered, right: Lowered) -> Lowered:
     """The rows of both; the right's pipeline goes into a `$unionWith` of the left's."""
     stage: Stage = {"$unionWith": inner_pipeline(right, "coll")}
     depth = max(left.depth, right.depth + 1)
-    return Lowered(left.collection, (*left.stages, stage), left.row, left.rows, depth)
+    return Lowered(left.collection, (*left.stages, stage), left.row, depth)
 
 
 def _counted(operation: SetOperation, ids: list[str], context: Context) -> Lowered:
@@ -79,7 +79,7 @@ def _counted(operation: SetOperation, ids: list[str], context: Context) -> Lower
         return lowered
     # EXCEPT ALL keeps rows that are also on the right, if there are more on the left.
     if not intersect:
-        lowered = Lowered(lowered.collection, lowered.stages[:-1], rows, lowered.rows, lowered.depth).then(
+        lowered = replace(lowered, stages=lowered.stages[:-1]).then(
             {"$match": {"$expr": {"$gt": ["$l", "$r"]}}}
         )
     times = {"$min": ["$l", "$r"]} if intersect else {"$subtract": ["$l", "$r"]}

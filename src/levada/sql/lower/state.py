@@ -35,7 +35,6 @@ class Lowered:
         collection: what they come from; None: the stages begin with `$documents`.
         stages: the pipeline.
         row: where its documents hold the relation's columns.
-        rows: about how many; None: not known.
         depth: of pipelines inside the pipeline.
         indexes: paths by which an index finds documents, while the stages are filters alone.
     """
@@ -43,17 +42,15 @@ class Lowered:
     collection: str | None
     stages: tuple[Stage, ...]
     row: Row
-    rows: float | None = None
     depth: int = 0
     indexes: frozenset[str] | None = None
 
-    def then(self, *stages: Stage, row: Row | None = None, rows: float | None = None) -> Lowered:
+    def then(self, *stages: Stage, row: Row | None = None) -> Lowered:
         """With more stages behind, and another row where they change it."""
         return replace(
             self,
             stages=(*self.stages, *stages),
             row=self.row if row is None else row,
-            rows=self.rows if rows is None else rows,
         )
 
 

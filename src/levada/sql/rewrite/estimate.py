@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+
 from levada.sql.algebra import (
     Aggregate,
     Apply,
@@ -14,9 +16,10 @@ from levada.sql.algebra import (
     SetOperation,
     Unnest,
     Values,
+    ids,
     inputs,
 )
-from levada.sql.expression import Call, Column, Expr, columns, conjuncts
+from levada.sql.expression import Call, Cast, Column, Expr, columns, conjuncts
 
 #: Rows of a table whose size is not known.
 UNKNOWN = 10_000.0
@@ -71,17 +74,112 @@ def selectivity(condition: Expr | None) -> float:
     return share
 
 
+class Linking:
+    """How the relations of a chain of joins are linked by equalities, and what comes of joining them.
+
+    Args:
+        leaves: the relations.
+        conditions: over their columns, joined by AND.
+    """
+
+    def __init__(self, leaves: Sequence[Relation], conditions: Sequence[Expr]) -> None:
+        self.rows = [estimated(leaf) for leaf in leaves]
+        self._leaves = leaves
+        self._owners = {name: place for place, leaf in enumerate(leaves) for name in ids(leaf)}
+        self._pairs = [pair for part in conditions if (pair := self._pair(part))]
+        self._classes = _classes(self._pairs)
+        self._rest = [part for part in conditions if not self._pair(part)]
+
+    def neighbours(self, done: Set[int]) -> set[int]:
+        """The relations that an equality links to those that are done."""
+        found = set()
+        for names in self._classes:
+            owners = {self._owners[name] for name in names}
+            if owners & done:
+                found |= owners - done
+        return found
+
+    def joined(self, done: Sequence[int], rows: float, place: int) -> float:
+        """Rows after one more relation is joined to those that are done."""
+        keys, distinct = [], 1.0
+        for names in self._classes:
+            mine = [name for name in names if self._owners[name] == place]
+            if mine and any(self._owners[name] in done for name in names):
+                keys += mine
+                distinct *= self._distinct(names)
+        if self._unique(place, keys):
+            base = _base(self._leaves[place]) or self.rows[place]
+            return max(1.0, rows * min(1.0, self.rows[place] / base))
+        have = frozenset(name for name, owner in self._owners.items() if owner in {*done, place})
+        share = 1.0
+        for part in self._rest:
+            if columns(part) <= have and any(self._owners.get(name) == place for name in columns(part)):
+                share *= selectivity(part)
+        return max(1.0, rows * self.rows[place] / max(distinct, 1.0) * share)
+
+    def _pair(self, part: Expr) -> tuple[str, str] | None:
+        if not (isinstance(part, Call) and part.name == "="):
+            return None
+        first, second = (uncast(arg) for arg in part.args)
+        if not (isinstance(first, Column) and isinstance(second, Column)):
+            return None
+        owners = self._owners.get(first.id), self._owners.get(second.id)
+        return None if None in owners or owners[0] == owners[1] else (first.id, second.id)
+
+    def _distinct(self, names: Set[str]) -> float:
+        """Distinct values of columns that are equal: at most those of a key among them."""
+        keys, others = [], []
+        for name in names:
+            leaf = self._leaves[self._owners[name]]
+            base = _base(leaf)
+            unique = base is not None and self._unique(self._owners[name], [name])
+            (keys if unique else others).append(base or estimated(leaf))
+        return min(keys) if keys else max(others) / 10
+
+    def _unique(self, place: int, names: Sequence[str]) -> bool:
+        """Whether these columns of a relation together are a key of its table."""
+        leaf = _scanned(self._leaves[place])
+        if leaf is None:
+            return False
+        fields = {field.name for name, field in leaf.fields if name in names}
+        return any(
+            index.unique and {path for path, _ in index.keys} <= fields for index in leaf.table.indexes
+        )
+
+
+def uncast(expr: Expr) -> Expr:
+    """What is under the casts."""
+    while isinstance(expr, Cast):
+        expr = expr.arg
+    return expr
+
+
+def _classes(pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """Columns that the pairs make equal, together."""
+    classes: list[set[str]] = []
+    for pair in pairs:
+        touched = [one for one in classes if one & set(pair)]
+        classes = [one for one in classes if not one & set(pair)]
+        classes.append(set(pair).union(*touched))
+    return classes
+
+
+def _scanned(relation: Relation) -> Scan | None:
+    """The scan whose rows a relation filters, each at most once; None: it is more than that."""
+    while isinstance(relation, Filter) or (isinstance(relation, Join) and relation.kind in {"semi", "anti"}):
+        relation = relation.input if isinstance(relation, Filter) else relation.left
+    return relation if isinstance(relation, Scan) else None
+
+
+def _base(relation: Relation) -> float | None:
+    scan = _scanned(relation)
+    return None if scan is None else float(UNKNOWN if scan.table.rows is None else max(scan.table.rows, 1))
+
+
 def matches(left: Relation, right: Relation, conditions: list[Expr]) -> float:
     """Rows of an inner join under these conditions."""
-    first, second = estimated(left), estimated(right)
-    rows = first * second
-    equal: list[Expr] = [part for part in conditions if isinstance(part, Call) and part.name == "="]
-    if equal:
-        rows /= max(_distinct(left, equal), _distinct(right, equal), 1.0)
-    rest = [part for part in conditions if part not in equal]
-    for part in rest:
-        rows *= selectivity(part)
-    return max(1.0, rows)
+    linking = Linking([left, right], conditions)
+    return linking.joined([0], linking.rows[0], 1)
 
 
 def _scan(scan: Scan) -> float:
@@ -105,23 +203,3 @@ def _joined(join: Join) -> float:
     if join.kind in {"left", "full"}:
         rows = max(rows, left)
     return max(rows, estimated(join.right)) if join.kind in {"right", "full"} else rows
-
-
-def _distinct(relation: Relation, equal: list[Expr]) -> float:
-    """Distinct values of the columns compared: at most the rows of the table they come from."""
-    used = frozenset[str]().union(*(columns(part) for part in equal))
-    sizes = [_origin(relation, name) for name in used]
-    known = [size for size in sizes if size is not None]
-    return max(known, default=estimated(relation))
-
-
-def _origin(relation: Relation, name: str) -> float | None:
-    if isinstance(relation, Scan):
-        field = next((field for one, field in relation.fields if one == name), None)
-        if field is None:
-            return None
-        rows = UNKNOWN if relation.table.rows is None else float(relation.table.rows)
-        unique = any(i.unique and i.keys == ((field.name, i.keys[0][1]),) for i in relation.table.indexes)
-        return rows if unique else rows / 10
-    found = [size for one in inputs(relation) if (size := _origin(one, name)) is not None]
-    return found[0] if found else None

@@ -1,33 +1,54 @@
 """The order in which inner joins are done, by what the catalog knows of sizes.
 
-Every chain of inner and cross joins is flattened to its relations and conditions. It starts with the smallest
-relation; then comes, each time, the relation whose join is expected to give the fewest rows, those that share
-an equality first. (The greedy heuristic of every textbook; estimates are in `estimate.py`.)
+Every chain of inner and cross joins is flattened to its relations and conditions, and the order with the fewest
+intermediate rows is looked for among all that add one relation at a time (Selinger et al., "Access Path
+Selection in a Relational Database Management System", 1979); long chains are ordered greedily. A semi or anti
+join above a chain moves to the one relation it is about, where that has fewer rows.
 """
 
 from __future__ import annotations
 
-from levada.sql.algebra import Filter, Join, Relation, ids
-from levada.sql.expression import Call, Expr, columns, conjunction, conjuncts
-from levada.sql.rewrite.estimate import estimated, matches
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-#: With more relations than this a chain stays as it is written.
-MAX_RELATIONS = 12
+from levada.sql.algebra import Filter, Join, Relation, ids, inputs, with_inputs
+from levada.sql.expression import Expr, columns, conjunction, conjuncts
+from levada.sql.rewrite.estimate import Linking, estimated
+
+#: Up to so many relations all orders are looked at; beyond, the next one is always the best next one.
+_EXHAUSTIVE = 9
+
+#: Up to so many relations a chain is ordered at all.
+_ORDERED = 20
 
 
 def ordered(relation: Relation) -> Relation:
     """The relation with its inner joins in a better order; the columns stay the same."""
     if isinstance(relation, Join) and relation.kind in {"inner", "cross"}:
-        leaves, conditions = _flat(relation)
-        leaves = [ordered(leaf) for leaf in leaves]
-        if len(leaves) > 2:
-            return _greedy(leaves, conditions)
-        condition = conjunction(conditions)
-        return Join("inner" if condition else "cross", leaves[0], leaves[1], condition)
-    from levada.sql.algebra import inputs, with_inputs
-
+        return _chain(relation)
     below = tuple(ordered(one) for one in inputs(relation))
-    return with_inputs(relation, below) if below else relation
+    if below:
+        relation = with_inputs(relation, below)
+    if isinstance(relation, Join) and relation.kind in {"semi", "anti"}:
+        return _lowered(relation)
+    return relation
+
+
+def _lowered(join: Join) -> Relation:
+    """A semi or anti join at the relation of the chain below that it is about."""
+    leaves, conditions = _flat(join.left)
+    mine = columns(join.condition) if join.condition is not None else frozenset()
+    for place, leaf in enumerate(leaves):
+        about = mine - ids(join.right)
+        if len(leaves) > 1 and about and about <= ids(leaf) and estimated(leaf) < estimated(join.left):
+            leaves[place] = replace(join, left=leaf)
+            return _best(leaves, conditions)
+    return join
+
+
+def _chain(join: Join) -> Relation:
+    leaves, conditions = _flat(join)
+    return _best([ordered(leaf) for leaf in leaves], conditions)
 
 
 def _flat(relation: Relation) -> tuple[list[Relation], list[Expr]]:
@@ -35,53 +56,76 @@ def _flat(relation: Relation) -> tuple[list[Relation], list[Expr]]:
         return [relation], []
     left, first = _flat(relation.left)
     right, second = _flat(relation.right)
-    own = list(conjuncts(relation.condition))
-    return left + right, first + second + own
+    return left + right, first + second + list(conjuncts(relation.condition))
 
 
-def _greedy(leaves: list[Relation], conditions: list[Expr]) -> Relation:
-    if len(leaves) > MAX_RELATIONS:
-        return _as_written(leaves, conditions)
-    waiting = sorted(leaves, key=estimated)
-    linked = [leaf for leaf in waiting if _linked(ids(leaf), frozenset(), conditions, alone=True)]
-    current = (linked or waiting)[0]
-    waiting.remove(current)
-    while waiting:
-        have = ids(current)
-        joins = [leaf for leaf in waiting if _linked(ids(leaf), have, conditions)] or waiting
-        chosen = min(joins, key=lambda leaf: matches(current, leaf, _between(have, ids(leaf), conditions)))
-        waiting.remove(chosen)
-        usable = [part for part in conditions if columns(part) <= have | ids(chosen)]
-        conditions = [part for part in conditions if part not in usable]
-        condition = conjunction(usable)
-        current = Join("inner" if condition else "cross", current, chosen, condition)
-    rest = conjunction(conditions)
-    return Filter(current, rest) if rest is not None else current
+def _best(leaves: list[Relation], conditions: list[Expr]) -> Relation:
+    if 2 < len(leaves) <= _ORDERED:
+        search = _Search(leaves, conditions)
+        order = search.exhaustive() if len(leaves) <= _EXHAUSTIVE else search.greedy()
+        leaves = [leaves[place] for place in order]
+    elif len(leaves) == 2 and estimated(leaves[0]) > estimated(leaves[1]):
+        leaves = leaves[::-1]
+    return _joined(leaves, conditions)
 
 
-def _as_written(leaves: list[Relation], conditions: list[Expr]) -> Relation:
-    current = leaves[0]
+def _joined(leaves: list[Relation], conditions: list[Expr]) -> Relation:
+    current, have = leaves[0], ids(leaves[0])
+    waiting = list(dict.fromkeys(conditions))
     for leaf in leaves[1:]:
-        usable = [part for part in conditions if columns(part) <= ids(current) | ids(leaf)]
-        conditions = [part for part in conditions if part not in usable]
+        have |= ids(leaf)
+        usable = [part for part in waiting if columns(part) <= have]
+        waiting = [part for part in waiting if part not in usable]
         condition = conjunction(usable)
         current = Join("inner" if condition else "cross", current, leaf, condition)
-    rest = conjunction(conditions)
+    rest = conjunction(waiting)
     return Filter(current, rest) if rest is not None else current
 
 
-def _between(left: frozenset[str], right: frozenset[str], conditions: list[Expr]) -> list[Expr]:
-    return [part for part in conditions if columns(part) <= left | right and columns(part) & right]
+@dataclass(frozen=True, slots=True)
+class _Partial:
+    """Some relations joined: in this order, with so many rows at the end and so many on the way."""
+
+    order: tuple[int, ...]
+    rows: float
+    cost: float
 
 
-def _linked(
-    mine: frozenset[str], have: frozenset[str], conditions: list[Expr], *, alone: bool = False
-) -> bool:
-    """Whether an equality links a relation to those already joined (or, `alone`, to any other)."""
-    for part in conditions:
-        if isinstance(part, Call) and part.name == "=":
-            first, second = (columns(arg) for arg in part.args)
-            for one, other in ((first, second), (second, first)):
-                if one and other and one <= mine and (alone or other <= have) and not other <= mine:
-                    return True
-    return False
+class _Search:
+    def __init__(self, leaves: Sequence[Relation], conditions: Sequence[Expr]) -> None:
+        self._linking = Linking(leaves, conditions)
+        self._count = len(leaves)
+
+    def exhaustive(self) -> tuple[int, ...]:
+        best = {frozenset({place}): self._first(place) for place in range(self._count)}
+        level = dict(best)
+        for _ in range(self._count - 1):
+            following: dict[frozenset[int], _Partial] = {}
+            for done, partial in level.items():
+                for place in self._next(done):
+                    longer = self._longer(partial, place)
+                    known = following.get(done | {place})
+                    if known is None or longer.cost < known.cost:
+                        following[done | {place}] = longer
+            level = following
+        return next(iter(level.values())).order
+
+    def greedy(self) -> tuple[int, ...]:
+        linked = [place for place in range(self._count) if self._linking.neighbours({place})]
+        partial = min(map(self._first, linked or range(self._count)), key=lambda one: one.rows)
+        while len(partial.order) < self._count:
+            longer = [self._longer(partial, place) for place in self._next(frozenset(partial.order))]
+            partial = min(longer, key=lambda one: one.rows)
+        return partial.order
+
+    def _next(self, done: frozenset[int]) -> list[int]:
+        rest = [place for place in range(self._count) if place not in done]
+        linked = self._linking.neighbours(done)
+        return [place for place in rest if place in linked] or rest
+
+    def _first(self, place: int) -> _Partial:
+        return _Partial((place,), self._linking.rows[place], 0.0)
+
+    def _longer(self, partial: _Partial, place: int) -> _Partial:
+        rows = self._linking.joined(partial.order, partial.rows, place)
+        return _Partial((*partial.order, place), rows, partial.cost + rows)
