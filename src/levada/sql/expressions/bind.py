@@ -67,7 +67,8 @@ class ScalarBinder:
             return self.parameter(node)
         if isinstance(node, _CALLS) and (found := self.call(node)) is not None:
             return found
-        rule = syntax.RULES.get(type(node))
+        named = isinstance(node, exp.Anonymous)
+        rule = syntax.NAMED.get(node.name.lower()) if named else syntax.RULES.get(type(node))
         if rule is not None:
             return rule(self, node)
         return self._function(node)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
-
-from bson.decimal128 import Decimal128
+from collections.abc import Mapping
+from dataclasses import replace
 
 from levada.sql.errors import refuse
-from levada.sql.expression import Cast
-from levada.sql.expressions.pieces import both, bound, fail, given
+from levada.sql.expression import Cast, Constant, Expr
+from levada.sql.expressions.castrules import FREE, PLAIN_RULES, Rule
+from levada.sql.expressions.pieces import given
 from levada.sql.expressions.table import Emitted
+from levada.sql.expressions.textcasts import TEXT_RULES
 from levada.sql.types import SqlType
 
-#: A cast: (its expression, the emitted argument) -> the result; NULL gives NULL.
-Rule = Callable[[Cast, Emitted], Emitted]
+RULES: Mapping[tuple[str, str], Rule] = {**PLAIN_RULES, **TEXT_RULES}
 
 
 def cast(expr: Cast, arg: Emitted) -> Emitted:
@@ -23,150 +22,33 @@ def cast(expr: Cast, arg: Emitted) -> Emitted:
     Raises:
         SqlError: there is no such cast.
     """
-    given_, wanted = expr.arg.type, expr.type
-    if given_ == wanted or given_.name == "NULL":
+    source, wanted = expr.arg.type, expr.type
+    if source == wanted or source.name == "NULL":
         return arg
-    if expr.implicit and (given_.name, wanted.name) in _FREE:
+    if source.item is not None and wanted.item is not None:
+        return _list(expr, arg, source.item, wanted.item)
+    if expr.implicit and (source.name, wanted.name) in FREE:
         return arg
-    rule = RULES.get((given_.name, wanted.name))
+    rule = RULES.get((source.name, wanted.name))
     if rule is None:
-        raise refuse(f"CAST from {given_} to {wanted} does not run on MongoDB")
+        raise refuse(f"CAST from {source} to {wanted} does not run on MongoDB")
     return rule(expr, arg)
 
 
-def known_cast(given_: SqlType, wanted: SqlType) -> bool:
+def _list(expr: Cast, arg: Emitted, source: SqlType, wanted: SqlType) -> Emitted:
+    inner = replace(expr, type=wanted, arg=_stand_in(source))
+    emitted = cast(inner, "$$item")
+    if emitted == "$$item":
+        return arg
+    return {"$cond": [given(arg), {"$map": {"input": arg, "as": "item", "in": emitted}}, None]}
+
+
+def _stand_in(kind: SqlType) -> Expr:
+    return Constant(kind, True, None)
+
+
+def known_cast(source: SqlType, wanted: SqlType) -> bool:
     """Whether there is such a cast."""
-    return given_ == wanted or given_.name == "NULL" or (given_.name, wanted.name) in RULES
-
-
-def convert(arg: Emitted, to: str, safe: bool) -> Emitted:
-    """`$convert`, NULL for what can't be if `safe`."""
-    if safe:
-        return {"$convert": {"input": arg, "to": to, "onError": None, "onNull": None}}
-    return {f"$to{to[0].upper()}{to[1:]}": arg}
-
-
-def _same(_expr: Cast, arg: Emitted) -> Emitted:
-    return arg
-
-
-def _to(kind: str) -> Rule:
-    return lambda expr, arg: convert(arg, kind, expr.safe)
-
-
-def away(arg: Emitted, scale: int) -> Emitted:
-    """A DECIMAL rounded half away from zero to `scale` places; exact."""
-    half = Decimal(5).scaleb(-scale - 1)
-    return bound([arg], lambda n: {"$trunc": [
-        {"$add": [n[0], {"$cond": [{"$lt": [n[0], 0]}, Decimal128(-half), Decimal128(half)]}]}, scale
-    ]})  # fmt: skip
-
-
-def _decimal_to_int(kind: str) -> Rule:
-    return lambda expr, arg: convert(away(arg, 0), kind, expr.safe)
-
-
-def _double_to_int(kind: str) -> Rule:
-    return lambda expr, arg: convert({"$round": [arg, 0]}, kind, expr.safe)
-
-
-def _ranged(expr: Cast, value: Emitted) -> Emitted:
-    """The DECIMAL, or what happens where it has too many digits."""
-    kind = expr.type
-    limit = Decimal128(Decimal(10) ** (kind.precision - kind.scale))
-    low = Decimal128(-(Decimal(10) ** (kind.precision - kind.scale)))
-
-    def body(names: list[Emitted]) -> Emitted:
-        fits = both([{"$lt": [names[0], limit]}, {"$gt": [names[0], low]}])
-        other = None if expr.safe else fail(f"a number has more digits than {kind}", names[0])
-        return {"$switch": {"branches": [
-            {"case": fits, "then": names[0]}, {"case": {"$lte": [names[0], None]}, "then": None},
-        ], "default": other}}  # fmt: skip
-
-    return bound([value], body)
-
-
-def _int_to_decimal(expr: Cast, arg: Emitted) -> Emitted:
-    from levada.sql.expressions.unify import DIGITS
-
-    roomy = expr.type.precision - expr.type.scale >= DIGITS[expr.arg.type.name]
-    return arg if roomy else _ranged(expr, arg)
-
-
-def _decimal_to_decimal(expr: Cast, arg: Emitted) -> Emitted:
-    old, new = expr.arg.type, expr.type
-    value = away(arg, new.scale) if new.scale < old.scale else arg
-    narrower = new.precision - new.scale < old.precision - old.scale + (new.scale < old.scale)
-    return _ranged(expr, value) if narrower else value
-
-
-def scaled(arg: Emitted, scale: int) -> Emitted:
-    """A double times a power of ten, rounded half away from zero."""
-    product = {"$multiply": [arg, float(10**scale)]} if scale else arg
-    return half_away(product)
-
-
-def half_away(arg: Emitted) -> Emitted:
-    """A double rounded half away from zero; exact also beside 0.5 and beyond 2**52."""
-
-    def body(names: list[Emitted]) -> Emitted:
-        cut: Emitted = {"$trunc": names[0]}
-        rest: Emitted = {"$subtract": [names[0], cut]}
-        step: Emitted = {"$switch": {"branches": [
-            {"case": {"$gte": [rest, 0.5]}, "then": 1.0}, {"case": {"$lte": [rest, -0.5]}, "then": -1.0},
-        ], "default": 0.0}}  # fmt: skip
-        return {"$cond": [given(names[0]), {"$add": [cut, step]}, None]}
-
-    return bound([arg], body)
-
-
-def _double_to_decimal(expr: Cast, arg: Emitted) -> Emitted:
-    scale = expr.type.scale
-    whole = convert(scaled(arg, scale), "long", expr.safe)
-    return _ranged(expr, {"$multiply": [whole, Decimal128(Decimal(1).scaleb(-scale))]})
-
-
-def _number_to_boolean(_expr: Cast, arg: Emitted) -> Emitted:
-    return bound([arg], lambda n: {"$cond": [given(n[0]), {"$ne": [n[0], 0]}, None]})
-
-
-def _boolean_to_decimal(_expr: Cast, arg: Emitted) -> Emitted:
-    return {"$toInt": arg}
-
-
-def _boolean_to_text(_expr: Cast, arg: Emitted) -> Emitted:
-    return {"$toString": arg}
-
-
-def _to_date(_expr: Cast, arg: Emitted) -> Emitted:
-    return {"$dateTrunc": {"date": arg, "unit": "day"}}
-
-
-INTEGERS = (("INTEGER", "int"), ("BIGINT", "long"))
-
-RULES: dict[tuple[str, str], Rule] = {
-    ("INTEGER", "BIGINT"): _same,
-    ("BIGINT", "INTEGER"): _to("int"),
-    ("DECIMAL", "DOUBLE"): _to("double"),
-    ("DECIMAL", "DECIMAL"): _decimal_to_decimal,
-    ("DOUBLE", "DECIMAL"): _double_to_decimal,
-    ("BOOLEAN", "DECIMAL"): _boolean_to_decimal,
-    ("BOOLEAN", "DOUBLE"): _to("double"),
-    ("BOOLEAN", "VARCHAR"): _boolean_to_text,
-    ("DATE", "TIMESTAMP"): _same,
-    ("TIMESTAMP", "DATE"): _to_date,
-    **{(name, "DOUBLE"): _to("double") for name, _ in INTEGERS},
-    **{(name, "DECIMAL"): _int_to_decimal for name, _ in INTEGERS},
-    **{(name, "VARCHAR"): _to("string") for name, _ in INTEGERS},
-    **{("DECIMAL", name): _decimal_to_int(to) for name, to in INTEGERS},
-    **{("DOUBLE", name): _double_to_int(to) for name, to in INTEGERS},
-    **{("BOOLEAN", name): _to(to) for name, to in INTEGERS},
-    **{(name, "BOOLEAN"): _number_to_boolean for name in ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL")},
-}
-
-#: Implicit casts that need nothing: the narrower value stands for the wider type.
-_FREE = {
-    *((name, wide) for name, _ in INTEGERS for wide in ("BIGINT", "DECIMAL", "DOUBLE")),
-    ("DECIMAL", "DECIMAL"),
-    ("DATE", "TIMESTAMP"),
-}
+    if source.item is not None and wanted.item is not None:
+        return known_cast(source.item, wanted.item)
+    return source == wanted or source.name == "NULL" or (source.name, wanted.name) in RULES

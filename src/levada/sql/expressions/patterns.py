@@ -37,3 +37,20 @@ def _escaped(letter: str | None) -> str:
 
 def _quoted(letter: str) -> str:
     return f"\\{letter}" if _SPECIAL.match(letter) else letter
+
+
+def glob_regex(pattern: str) -> str:
+    """A GLOB pattern (`*`, `?`, `[a-z]`, `[!a]`) as an anchored regular expression, for the option `s`."""
+    out = ["^"]
+    place = 0
+    while place < len(pattern):
+        letter = pattern[place]
+        end = pattern.find("]", place + 2) if letter == "[" else -1
+        if end > 0:
+            inside = pattern[place + 1 : end].replace("\\", "\\\\")
+            out.append(f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]")
+            place = end
+        else:
+            out.append({"*": ".*", "?": "."}.get(letter) or _quoted(letter))
+        place += 1
+    return "".join(out) + "(?!\n)$"

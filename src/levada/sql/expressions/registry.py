@@ -8,15 +8,22 @@ from sqlglot import exp
 
 from levada.sql.expressions.arithmetic import TABLE as ARITHMETIC
 from levada.sql.expressions.comparison import TABLE as COMPARISON
+from levada.sql.expressions.dates import TABLE as DATES
 from levada.sql.expressions.logic import TABLE as LOGIC
+from levada.sql.expressions.matching import TABLE as MATCHING
 from levada.sql.expressions.nested import TABLE as NESTED
+from levada.sql.expressions.numbers import TABLE as NUMBERS
+from levada.sql.expressions.strings import TABLE as STRINGS
 from levada.sql.expressions.table import Function
 
 #: Family -> its functions, in the order of the docs.
 FAMILIES: Mapping[str, tuple[Function, ...]] = {
     "Logic": LOGIC,
     "Comparison": COMPARISON,
-    "Numbers": ARITHMETIC,
+    "Numbers": (*ARITHMETIC, *NUMBERS),
+    "Texts": STRINGS,
+    "Patterns": MATCHING,
+    "Times": DATES,
     "Structs and lists": NESTED,
 }
 

@@ -14,8 +14,11 @@ from levada.sql.expression import Call, Cast, Constant, Expr, truth
 from levada.sql.expressions.casts import known_cast
 from levada.sql.expressions.datatypes import sql_type
 from levada.sql.expressions.fold import Unfit, fold
+from levada.sql.expressions.textsyntax import RULES as TEXT_RULES
+from levada.sql.expressions.timesyntax import NAMED as TIME_NAMED
+from levada.sql.expressions.timesyntax import RULES as TIME_RULES
 from levada.sql.expressions.unify import compared, unified
-from levada.sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, NULL, VARCHAR, decimal
+from levada.sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, NULL, VARCHAR, SqlType, decimal
 
 if TYPE_CHECKING:
     from levada.sql.expressions.bind import ScalarBinder
@@ -46,8 +49,8 @@ def number(text: str, node: exp.Expression | None = None) -> Constant:
     if "." not in text:
         return _integer(int(text), node)
     value = Decimal(text)
-    digits, scale = len(value.as_tuple().digits), -int(value.as_tuple().exponent)
-    precision = max(digits, scale, 1)
+    scale = -int(value.as_tuple().exponent)
+    precision = sum(letter.isdigit() for letter in text)
     if precision > 34:
         return Constant(DOUBLE, False, float(text))
     return Constant(decimal(precision, scale), False, value)
@@ -222,18 +225,26 @@ def cast(value: Expr, node: exp.Expression, *, safe: bool) -> Expr:
     Raises:
         SqlError: there is no such type or no such cast, or a constant can't be cast.
     """
-    kind = sql_type(node.args["to"])
+    return cast_to(value, sql_type(node.args["to"]), node, safe=safe)
+
+
+def cast_to(value: Expr, kind: SqlType, node: exp.Expression, *, safe: bool) -> Expr:
+    """A value as `kind`.
+
+    Raises:
+        SqlError: there is no such cast, or a constant can't be cast.
+    """
     if value.type == kind:
         return value
-    if not known_cast(value.type, kind):
-        raise refuse(f"CAST from {value.type} to {kind} does not run on MongoDB", node)
-    if isinstance(value, Constant):
+    if isinstance(value, Constant) and (value.value is None or value.type.name not in {"LIST", "STRUCT"}):
         try:
             return Constant(kind, value.value is None, fold(value.value, value.type, kind))
         except Unfit as error:
             if safe:
                 return Constant(kind, True, None)
             raise refuse(str(error), node) from error
+    if not known_cast(value.type, kind):
+        raise refuse(f"CAST from {value.type} to {kind} does not run on MongoDB", node)
     return Cast(kind, value.nullable or safe, value, safe)
 
 
@@ -285,4 +296,9 @@ RULES: dict[type[exp.Expression], Rule] = {
     exp.TryCast: _cast,
     exp.Dot: _dot,
     exp.Neg: _negative,
+    **TIME_RULES,
+    **TEXT_RULES,
 }
+
+#: Functions that sqlglot does not know, by name.
+NAMED: dict[str, Rule] = {**TIME_NAMED}
