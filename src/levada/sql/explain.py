@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -219,17 +218,37 @@ def laid_out(value: Any, width: int) -> list[str]:
     text = json.dumps(value, ensure_ascii=False)
     if len(text) <= width or not isinstance(value, dict | list):
         return [text]
+    if isinstance(value, dict) and len(value) == 1:
+        [(name, item)] = value.items()
+        first, *rest = laid_out(item, width - 1)
+        lines = [f"{{{json.dumps(name, ensure_ascii=False)}: {first}", *rest]
+        return [*lines[:-1], f"{lines[-1]}}}"]
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
-        return textwrap.wrap(text, width, subsequent_indent=" ", break_long_words=False)
+        return _filled([json.dumps(item, ensure_ascii=False) for item in value], width)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    lines = [line for part in _parts(value, width - 3) for line in part]
+    lines[-1] = lines[-1].removesuffix(",")
+    return [opening, *lines, closing]
+
+
+def _parts(value: dict[str, Any] | list[Any], width: int) -> Iterator[list[str]]:
+    """The lines of each item, with a comma at the end."""
+    named = isinstance(value, dict)
     items = value.items() if isinstance(value, dict) else (("", item) for item in value)
-    lines = ["{" if isinstance(value, dict) else "["]
     for name, item in items:
-        start = f"{json.dumps(name, ensure_ascii=False)}: " if isinstance(value, dict) else ""
-        first, *rest = laid_out(item, width - 3)
-        lines += [f"  {start}{first}", *(f"  {line}" for line in rest)]
-        lines[-1] += ","
-    lines[-1] = lines[-1][:-1]
-    return [*lines, "}" if isinstance(value, dict) else "]"]
+        first, *rest = laid_out(item, width)
+        start = f"{json.dumps(name, ensure_ascii=False)}: " if named else ""
+        lines = [f"  {start}{first}", *(f"  {line}" for line in rest)]
+        yield [*lines[:-1], f"{lines[-1]},"]
+
+
+def _filled(texts: list[str], width: int) -> list[str]:
+    lines = ["["]
+    for text in texts:
+        if len(lines[-1]) + len(text) > width and lines[-1] != "[":
+            lines.append("  ")
+        lines[-1] += f"{text}, "
+    return [*(line.rstrip() for line in lines[:-1]), lines[-1].removesuffix(", ") + "]"]
 
 
 def _json(value: Any) -> str:
