@@ -87,6 +87,11 @@ def looked_up(left: Lowered, right: Lowered, found: Found, name: str) -> Lowered
     return replace(left.then({"$lookup": stage}), depth=max(left.depth, shown.depth + 1))
 
 
+#: The server keeps what comes before the first stage with variables for all rows, if it does not move that
+#: stage up: nothing moves over a `$limit`.
+_BARRIER: Stage = {"$limit": 2**62}
+
+
 def nested(
     left: Lowered, right: Lowered, name: str, test: Expr | None, context: Context, *, one: bool = False
 ) -> Lowered:
@@ -100,7 +105,8 @@ def nested(
         own = {column: left.row[column] for column in sorted(columns(test)) if column in left.row}
         variables = {column: place.value for column, place in own.items()}
         outer = {column: Place(f"$${column}", proven=True) for column in own}
-        right = right.then({"$match": {"$expr": condition(test, context.row(right, outer))}})
+        match: Stage = {"$match": {"$expr": condition(test, context.row(right, outer))}}
+        right = right.then(_BARRIER, match) if right.stages else right.then(match)
     if one:
         right = right.then({"$limit": 1}, {"$project": {"_id": 1}})
     return correlated(left, right, name, variables)
