@@ -116,18 +116,37 @@ class Scalars(ScalarBinder):
         found = Subquery(BOOLEAN, False, "exists", Filter(relation, condition))
         if not condition.nullable:
             return found
-        unknown: Expr = Call(BOOLEAN, False, "is null", (condition,))
-        again, second = self._query(query)
-        unknown = _replaced(unknown, dict(zip([c.id for c in columns], second, strict=True)))
-        doubtful = Subquery(BOOLEAN, False, "exists", Filter(again, unknown))
+        if len(operands) == 1 and operator == "=":
+            doubtful = self._nulls(operands[0], columns[0], query)
+        else:
+            unknown: Expr = Call(BOOLEAN, False, "is null", (condition,))
+            again, second = self._query(query)
+            unknown = _replaced(unknown, dict(zip([c.id for c in columns], second, strict=True)))
+            doubtful = Subquery(BOOLEAN, False, "exists", Filter(again, unknown))
         maybe = Case(BOOLEAN, True, ((doubtful, truth(None)),), truth(False))
         return Call(BOOLEAN, True, "or", (found, maybe))
+
+    def _nulls(self, operand: Expr, column: Column, query: exp.Expression) -> Expr:
+        """Whether `=` is doubtful: a row of the subquery is NULL, or the operand is and there are rows."""
+        parts: list[Expr] = []
+        if column.nullable:
+            relation, (own,) = self._query(query)
+            parts.append(Subquery(BOOLEAN, False, "exists", Filter(relation, is_null(own))))
+        if operand.nullable:
+            any_row = Subquery(BOOLEAN, False, "exists", self._query(query)[0])
+            parts.append(Call(BOOLEAN, False, "and", (is_null(operand), any_row)))
+        return parts[0] if len(parts) == 1 else Call(BOOLEAN, False, "or", tuple(parts))
 
 
 def _replaced(expr: Expr, columns: dict[str, Column]) -> Expr:
     from levada.sql.expression import transform
 
     return transform(expr, lambda part: columns.get(part.id, part) if isinstance(part, Column) else part)
+
+
+def is_null(expr: Expr) -> Expr:
+    """`expr IS NULL`."""
+    return Call(BOOLEAN, False, "is null", (expr,))
 
 
 def comparison(operator: str, left: Expr, right: Expr, node: exp.Expression) -> Expr:

@@ -57,11 +57,6 @@ def _items(row: exp.Expression) -> list[exp.Expression]:
     return row.expressions if isinstance(row, exp.Tuple) else [row]
 
 
-def is_null(expr: Expr) -> Expr:
-    """`expr IS NULL`."""
-    return Call(BOOLEAN, False, "is null", (expr,))
-
-
 class _Tables:
     """Builds the relation of one FROM clause and fills its scope."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 
 from levada.sql.algebra import (
@@ -87,7 +88,7 @@ class Linking:
         self._leaves = leaves
         self._owners = {name: place for place, leaf in enumerate(leaves) for name in ids(leaf)}
         self._pairs = [pair for part in conditions if (pair := self._pair(part))]
-        self._classes = _classes(self._pairs)
+        self._classes = classes(self._pairs)
         self._rest = [part for part in conditions if not self._pair(part)]
 
     def neighbours(self, done: Set[int]) -> set[int]:
@@ -101,12 +102,13 @@ class Linking:
 
     def joined(self, done: Sequence[int], rows: float, place: int) -> float:
         """Rows after one more relation is joined to those that are done."""
-        keys, distinct = [], 1.0
+        keys: list[str] = []
+        values: list[float] = []
         for names in self._classes:
             mine = [name for name in names if self._owners[name] == place]
             if mine and any(self._owners[name] in done for name in names):
                 keys += mine
-                distinct *= self._distinct(names)
+                values.append(self._distinct(names))
         if self._unique(place, keys):
             base = _base(self._leaves[place]) or self.rows[place]
             return max(1.0, rows * min(1.0, self.rows[place] / base))
@@ -115,7 +117,10 @@ class Linking:
         for part in self._rest:
             if columns(part) <= have and any(self._owners.get(name) == place for name in columns(part)):
                 share *= selectivity(part)
-        return max(1.0, rows * self.rows[place] / max(distinct, 1.0) * share)
+        distinct = max(1.0, math.prod(values))
+        if len(values) > 1:  # keys of several columns depend on each other: no side has more than its rows
+            distinct = max(*values, min(distinct, rows, self.rows[place]))
+        return max(1.0, rows * self.rows[place] / distinct * share)
 
     def _pair(self, part: Expr) -> tuple[str, str] | None:
         if not (isinstance(part, Call) and part.name == "="):
@@ -128,7 +133,8 @@ class Linking:
 
     def _distinct(self, names: Set[str]) -> float:
         """Distinct values of columns that are equal: at most those of a key among them."""
-        keys, others = [], []
+        keys: list[float] = []
+        others: list[float] = []
         for name in names:
             leaf = self._leaves[self._owners[name]]
             base = _base(leaf)
@@ -154,7 +160,7 @@ def uncast(expr: Expr) -> Expr:
     return expr
 
 
-def _classes(pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
+def classes(pairs: Sequence[tuple[str, str]]) -> list[set[str]]:
     """Columns that the pairs make equal, together."""
     classes: list[set[str]] = []
     for pair in pairs:

@@ -1,9 +1,10 @@
 """The order in which inner joins are done, by what the catalog knows of sizes.
 
-Every chain of inner and cross joins is flattened to its relations and conditions, and the order with the fewest
-intermediate rows is looked for among all that add one relation at a time (Selinger et al., "Access Path
-Selection in a Relational Database Management System", 1979); long chains are ordered greedily. A semi or anti
-join above a chain moves to the one relation it is about, where that has fewer rows.
+Every chain of inner and cross joins is flattened to its relations and conditions, and the order with the
+fewest intermediate rows is looked for among all that add one relation at a time (Selinger et al., "Access
+Path Selection in a Relational Database Management System", 1979); long chains are ordered greedily. What is
+equal to the same is equal to each other: `a = b AND b = c` may join `a` with `c`. A semi or anti join above a
+chain moves to the one relation it is about, where that has fewer rows.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from levada.sql.algebra import Filter, Join, Relation, ids, inputs, with_inputs
-from levada.sql.expression import Expr, columns, conjunction, conjuncts
-from levada.sql.rewrite.estimate import Linking, estimated
+from levada.sql.expression import Call, Column, Expr, columns, conjunction, conjuncts
+from levada.sql.rewrite.estimate import Linking, classes, estimated
+from levada.sql.types import BOOLEAN
 
 #: Up to so many relations all orders are looked at; beyond, the next one is always the best next one.
 _EXHAUSTIVE = 9
@@ -71,15 +73,63 @@ def _best(leaves: list[Relation], conditions: list[Expr]) -> Relation:
 
 def _joined(leaves: list[Relation], conditions: list[Expr]) -> Relation:
     current, have = leaves[0], ids(leaves[0])
-    waiting = list(dict.fromkeys(conditions))
+    equal = Equalities(conditions)
+    waiting = [part for part in dict.fromkeys(conditions) if part not in equal]
     for leaf in leaves[1:]:
+        usable = equal.between(have, leaf)
         have |= ids(leaf)
-        usable = [part for part in waiting if columns(part) <= have]
+        usable += [part for part in waiting if columns(part) <= have]
         waiting = [part for part in waiting if part not in usable]
         condition = conjunction(usable)
         current = Join("inner" if condition else "cross", current, leaf, condition)
     rest = conjunction(waiting)
     return Filter(current, rest) if rest is not None else current
+
+
+class Equalities:
+    """Columns of one type that conditions make equal, and so to each other."""
+
+    def __init__(self, conditions: Sequence[Expr]) -> None:
+        self._parts = frozenset(part for part in conditions if _equates(part))
+        self._columns: dict[str, Column] = {}
+        for part in conditions:
+            if part in self:
+                assert isinstance(part, Call)
+                self._columns.update({arg.id: arg for arg in part.args if isinstance(arg, Column)})
+        self._classes = classes([_pair(part) for part in conditions if part in self])
+
+    def __contains__(self, condition: Expr) -> bool:
+        return condition in self._parts
+
+    def between(self, have: frozenset[str], leaf: Relation) -> list[Expr]:
+        """What ties a relation to the columns there are: one equality for each of its columns."""
+        found: list[Expr] = []
+        own = ids(leaf)
+        for names in self._classes:
+            known = sorted(names & have)
+            mine = sorted(names & own)
+            first = known[:1] or mine[:1]
+            found += [self._equal(first[0], name) for name in mine if name not in first]
+        return found
+
+    def _equal(self, first: str, second: str) -> Expr:
+        left, right = self._columns[first], self._columns[second]
+        return Call(BOOLEAN, left.nullable or right.nullable, "=", (left, right))
+
+
+def _equates(part: Expr) -> bool:
+    if not (isinstance(part, Call) and part.name == "="):
+        return False
+    first, second = part.args
+    return isinstance(first, Column) and isinstance(second, Column) and first.type == second.type
+
+
+def _pair(part: Expr) -> tuple[str, str]:
+    assert isinstance(part, Call)
+    first, second = part.args
+    assert isinstance(first, Column)
+    assert isinstance(second, Column)
+    return first.id, second.id
 
 
 @dataclass(frozen=True, slots=True)
