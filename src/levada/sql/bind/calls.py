@@ -116,6 +116,8 @@ class Clause(Scalars):
         if isinstance(node, exp.WithinGroup):
             within = inner.keys(node.expression)
             node = node.this
+        if isinstance(node, exp.IgnoreNulls) and isinstance(node.this, exp.AnyValue):
+            node = node.this  # sqlglot's way to say that any_value skips NULLs
         row = _function(node, _AGGREGATES)
         if row is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -14,7 +15,7 @@ from levada.sql.bind.scope import Scope, Source
 from levada.sql.bind.series import is_series, series
 from levada.sql.catalog import TableSchema, nearest, spelled
 from levada.sql.errors import SqlError, refuse
-from levada.sql.expression import Call, Case, Column, Expr, conjunction
+from levada.sql.expression import Call, Case, Column, Expr, columns, conjunction
 from levada.sql.expressions.unify import coerce, unify
 from levada.sql.types import BOOLEAN
 
@@ -27,11 +28,7 @@ def bind_from(select: exp.Select, context: Context) -> tuple[Relation, Scope]:
     clause = select.args.get("from_")
     if clause is None:
         return _ONE_ROW, scope
-    tables = _Tables(context, scope)
-    relation = tables.joined(clause.this, None)
-    for join in select.args.get("joins") or ():
-        relation = tables.join(relation, join)
-    return relation, scope
+    return _Tables(context, scope).all(clause.this, select.args.get("joins") or ()), scope
 
 
 def bind_values(node: exp.Values, context: Context) -> Bound:
@@ -63,14 +60,33 @@ class _Tables:
     def __init__(self, context: Context, scope: Scope) -> None:
         self._context = context
         self._scope = scope
+        self._start = 0  # of the sources between two commas
+
+    def all(self, first: exp.Expression, joins: Sequence[exp.Join]) -> Relation:
+        """A whole FROM clause. A comma binds weaker than a JOIN: `a, b JOIN c` is `a, (b JOIN c)`."""
+        relation = self.joined(first, None)
+        before: Relation | None = None
+        for join in joins:
+            comma = _join_kind(join) == "cross" and not join.args.get("kind")
+            if comma and before is not None:
+                relation = Join("cross", before, relation)
+                before, self._start = None, 0
+            if comma and not isinstance(join.this, exp.Unnest | exp.Lateral):
+                before, self._start = relation, len(self._scope.sources)
+                relation = self.joined(join.this, None)
+            else:
+                relation = self.join(relation, join)
+        return relation if before is None else Join("cross", before, relation)
 
     def joined(self, node: exp.Expression, left: Relation | None) -> Relation:
         """A FROM item with the joins that are nested in it; its sources are added to the scope."""
+        outer, self._start = self._start, len(self._scope.sources)
         relation, source = self._item(node, left)
         if source is not None:
             self._scope.add(source, node)
         for join in node.args.get("joins") or ():
             relation = self.join(relation, join)
+        self._start = outer
         return relation
 
     def _item(self, node: exp.Expression, left: Relation | None) -> tuple[Relation, Source | None]:
@@ -183,6 +199,8 @@ class _Tables:
         if isinstance(node.this, exp.Lateral):
             return self._applied(left, right, node, kind)
         condition = self._condition(node, kind, before)
+        if condition is not None and columns(condition) & self._earlier():
+            raise refuse("ON names a table that stands before a comma", node, hint="write CROSS JOIN for it")
         if kind in {"semi", "anti"}:
             del self._scope.sources[before:]
         elif kind in {"left", "right", "full"}:
@@ -212,7 +230,9 @@ class _Tables:
         if node.args.get("using"):
             return self._using([name.name for name in node.args["using"]], node, kind, before)
         if node.args.get("method") == "NATURAL":
-            mine = [name for source in self._scope.sources[:before] for name, _ in source.columns]
+            mine = [
+                name for source in self._scope.sources[self._start : before] for name, _ in source.columns
+            ]
             theirs = [name for source in self._scope.sources[before:] for name, _ in source.columns]
             names = [name for name in dict.fromkeys(mine) if spelled(name, theirs)]
             return self._using(names, node, kind, before)
@@ -221,7 +241,7 @@ class _Tables:
 
     def _using(self, names: list[str], node: exp.Join, kind: str, before: int) -> Expr | None:
         sources = self._scope.sources
-        lefts = Scope(None, sources[:before], self._scope.merged)
+        lefts = Scope(None, sources[self._start : before], self._scope.merged)
         rights = Scope(None, sources[before:])
         conditions = []
         for name in names:
@@ -236,15 +256,26 @@ class _Tables:
 
     def _merge(self, name: str, merged: Expr, before: int) -> None:
         sources = self._scope.sources
-        key = next((n for s in sources[:before] for n, _ in s.columns if n.lower() == name.lower()), name)
+        key = next(
+            (n for s in sources[self._start : before] for n, _ in s.columns if n.lower() == name.lower()),
+            name,
+        )
         self._scope.merged[key] = merged
         for source in sources[before:]:
             if hidden := spelled(name, [one for one, _ in source.columns]):
                 source.hidden.add(hidden)
 
+    def _earlier(self) -> frozenset[str]:
+        """Columns of the tables that stand before the last comma."""
+        return frozenset(c.id for source in self._scope.sources[: self._start] for _, c in source.columns)
+
     def _loosen(self, kind: str, before: int) -> None:
         """Columns of an outer join's inner side can be NULL from now on."""
-        sides = {"left": slice(before, None), "right": slice(0, before), "full": slice(None)}
+        sides = {
+            "left": slice(before, None),
+            "right": slice(self._start, before),
+            "full": slice(self._start, None),
+        }
         for source in self._scope.sources[sides[kind]]:
             source.columns = tuple((name, replace(c, nullable=True)) for name, c in source.columns)
 
