@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from levada.sql.algebra import Relation, Scan, inputs
 from levada.sql.expression import Column, Expr, columns
 from levada.sql.expressions.emit import Place, Row, condition
 from levada.sql.expressions.filters import plain
+from levada.sql.lower import costs
 from levada.sql.lower.keys import Condition
 from levada.sql.lower.state import Context, Lowered, inner_pipeline, materialised
 from levada.sql.plan import Stage
-from levada.sql.rewrite.estimate import estimated
 
 
 @dataclass(frozen=True)
@@ -34,37 +33,15 @@ def indexed(left: Lowered, right: Lowered, parts: Condition, context: Context) -
     """How an index of the right can serve a join; None: it can't, or reading it all costs less."""
     if not right.indexes or not all(set(stage) == {"$match"} for stage in right.stages):
         return None
-    rows = _cheap(parts)
-    if rows is None:
-        return None
     for number, (mine, theirs) in enumerate(parts.pairs):
         local, foreign = _path(mine, left.row), _path(theirs, right.row)
-        if local and foreign in right.indexes:
-            text = f"looks about {rows:,.0f} rows up by the index on {foreign}"
-            context.note("join", text, right.collection or "")
-            return Found(number, local, foreign)
+        if local and foreign and foreign in right.indexes:
+            rows = costs.looked_up(parts.left, parts.right, mine, foreign)
+            if rows is not None:
+                text = f"looks about {rows:,.0f} rows up by the index on {foreign}"
+                context.note("join", text, right.collection or "")
+                return Found(number, local, foreign)
     return None
-
-
-#: Measured, relative to each other: to look a row up, to group a row, to read one.
-_LOOK_UP, _GROUP, _READ = 10.0, 4.0, 0.5
-
-
-def _cheap(parts: Condition) -> float | None:
-    """The rows of the left, if looking them up costs less than reading and grouping both sides."""
-    scans = [one for side in (parts.left, parts.right) for one in _scans(side)]
-    if any(scan.table.rows is None for scan in scans):
-        return None
-    left, right = estimated(parts.left), estimated(parts.right)
-    read = sum(float(scan.table.rows or 0) for scan in _scans(parts.right))
-    return left if left * _LOOK_UP < (left + right) * _GROUP + read * _READ else None
-
-
-def _scans(relation: Relation) -> Iterator[Scan]:
-    if isinstance(relation, Scan):
-        yield relation
-    for below in inputs(relation):
-        yield from _scans(below)
 
 
 def _path(expr: Expr, row: Row) -> str:
