@@ -22,7 +22,9 @@ def _days_between(args: list[Any]) -> exp.Expression:
 
 
 class Levada(DuckDB):  # type: ignore[misc]
-    """DuckDB's dialect and two-argument `datediff`."""
+    """DuckDB's dialect and two-argument `datediff`; indexes stay as they are written, from 1."""
+
+    INDEX_OFFSET = 0
 
     class Parser(DuckDB.Parser):  # type: ignore[misc]
         FUNCTIONS: ClassVar[dict[str, Any]] = {
@@ -54,7 +56,28 @@ def parse(sql: str, dialect: str = "levada") -> exp.Expression:
     statements = [one for one in found if one is not None and not isinstance(one, exp.Semicolon)]
     if len(statements) != 1:
         raise SqlError(f"one statement at a time, not {len(statements)}" if statements else "there is no SQL")
-    return statements[0]
+    return statements[0] if dialect == "levada" else _indexed(statements[0], dialect)
+
+
+def _indexed(statement: exp.Expression, dialect: str) -> exp.Expression:
+    """Literal indexes, which sqlglot counts from 0 in every dialect, counted from 1."""
+    from_zero = sqlglot.Dialect.get_or_raise(dialect).INDEX_OFFSET == 0
+    for bracket in statement.find_all(exp.Bracket):
+        bracket.set("expressions", [_from_one(index, from_zero) for index in bracket.expressions])
+    return statement
+
+
+def _from_one(index: exp.Expression, from_zero: bool) -> exp.Expression:
+    if isinstance(index, exp.Literal) and not index.is_string:
+        return exp.Literal.number(int(index.name) + 1)
+    if isinstance(index, exp.Neg) and isinstance(index.this, exp.Literal) and not from_zero:
+        return exp.Neg(this=exp.Literal.number(int(index.this.name) - 1))
+    plain = isinstance(index, exp.Slice | exp.Literal | exp.Neg)
+    return (
+        index
+        if plain or not from_zero
+        else exp.Paren(this=exp.Add(this=index, expression=exp.Literal.number(1)))
+    )
 
 
 def _unreadable(error: SqlglotError) -> SqlError:

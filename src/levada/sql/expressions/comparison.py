@@ -38,6 +38,18 @@ def alike(types: Sequence[SqlType]) -> Signature | None:
     return Signature((kind,) * len(types), BOOLEAN)
 
 
+def comparable(types: Sequence[SqlType]) -> Signature | None:
+    """Values of one type that has an equality: of structs and VARIANTs only parts are compared."""
+    taken = alike(types)
+    return None if taken is None or taken.args[0].name in {"STRUCT", "VARIANT", "INTERVAL"} else taken
+
+
+def ordered(types: Sequence[SqlType]) -> Signature | None:
+    """Values of one type that has an order."""
+    taken = comparable(types)
+    return None if taken is None or taken.args[0].name == "LIST" else taken
+
+
 def _compare(call: Call, args: list[Emitted], wanted: bool) -> Emitted:
     name = call.name if wanted else _OPPOSITE[call.name]
     (left, right), (a, b) = call.args, args
@@ -104,7 +116,8 @@ def _in(call: Call, args: list[Emitted], wanted: bool) -> Emitted:
 
 
 def _operator(name: str, node: type[exp.Expression], example: str) -> Function:
-    return Function(name, alike, condition=_compare, nodes=(node,), takes="a, b", example=example)
+    typing = comparable if name in {"=", "<>"} else ordered
+    return Function(name, typing, condition=_compare, nodes=(node,), takes="a, b", example=example)
 
 
 TABLE = (
@@ -115,17 +128,17 @@ TABLE = (
     _operator(">", exp.GT, "(CAST('NaN' AS DOUBLE) > CAST('Infinity' AS DOUBLE)) = TRUE"),
     _operator(">=", exp.GTE, "(DATE '2026-11-23' >= DATE '2026-01-01') = TRUE"),
     Function(
-        "is distinct from", alike, condition=_distinct(False), nodes=(exp.NullSafeNEQ,), nulls="kept",
+        "is distinct from", comparable, condition=_distinct(False), nodes=(exp.NullSafeNEQ,), nulls="kept",
         never_null=True, takes="a, b", note="NULL is a value like others",
         example="(1 IS DISTINCT FROM NULL) = TRUE",
     ),
     Function(
-        "is not distinct from", alike, condition=_distinct(True), nodes=(exp.NullSafeEQ,), nulls="kept",
+        "is not distinct from", comparable, condition=_distinct(True), nodes=(exp.NullSafeEQ,), nulls="kept",
         never_null=True, takes="a, b", note="NULL is a value like others",
         example="(NULL IS NOT DISTINCT FROM NULL) = TRUE",
     ),
     Function(
-        "in", alike, condition=_in, nulls="kept", takes="a, values...",
+        "in", comparable, condition=_in, nulls="kept", takes="a, values...",
         example="(2 IN (1, 2, NULL)) = TRUE",
     ),
 )  # fmt: skip

@@ -30,8 +30,7 @@ _T = exp.DType
 _PLAIN: dict[exp.DType, SqlType] = {
     _T.BOOLEAN: BOOLEAN,
     **dict.fromkeys((_T.TINYINT, _T.SMALLINT, _T.MEDIUMINT, _T.INT, _T.UTINYINT, _T.USMALLINT), INTEGER),
-    **dict.fromkeys((_T.BIGINT, _T.UINT), BIGINT),
-    **dict.fromkeys((_T.INT128, _T.UBIGINT, _T.UINT128), decimal(MAX_PRECISION, 0)),
+    **dict.fromkeys((_T.BIGINT, _T.UINT, _T.INT128, _T.UBIGINT, _T.UINT128), BIGINT),
     **dict.fromkeys((_T.DOUBLE, _T.FLOAT), DOUBLE),
     **dict.fromkeys((_T.VARCHAR, _T.TEXT, _T.CHAR, _T.NCHAR, _T.NVARCHAR, _T.BPCHAR, _T.NAME), VARCHAR),
     **dict.fromkeys((_T.BLOB, _T.BINARY, _T.VARBINARY), BLOB),

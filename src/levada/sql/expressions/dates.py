@@ -11,7 +11,7 @@ from levada.sql.expression import Call, Cast, Expr, Interval
 from levada.sql.expressions.formats import format_time, parse_format
 from levada.sql.expressions.pieces import bound, fail, known
 from levada.sql.expressions.table import Emitted, Function, Signature, Typing, fixed
-from levada.sql.expressions.units import unit_of
+from levada.sql.expressions.units import MILLISECONDS_OF, MONTHS_OF, unit_of
 from levada.sql.types import BIGINT, DATE, DOUBLE, INTERVAL, NULL, TIMESTAMP, VARCHAR, SqlType
 
 _DAY = 86_400_000
@@ -185,7 +185,7 @@ def _shift(sign: int) -> Callable[[Call, list[Emitted]], Emitted]:
     return emit
 
 
-def _add_months(time: Expr, date: Emitted, months: int) -> Emitted:
+def _add_months(time: Expr, date: Emitted, months: Emitted) -> Emitted:
     """The server's `$dateAdd` is a second off for fractions of seconds before 1970."""
     if isinstance(time, Cast) and time.arg.type == DATE:
         return _date_add(date, "month", months)
@@ -199,9 +199,9 @@ def _date_add(date: Emitted, unit: str, amount: Emitted) -> Emitted:
 
 def _add_units(call: Call, args: list[Emitted]) -> Emitted:
     unit = unit_of(call.args[2], "an INTERVAL")
-    if unit in _BINS:
-        return _date_add(args[0], "year", {"$multiply": [args[1], _BINS[unit][1]]})
-    return _date_add(args[0], unit, args[1])
+    if unit in MONTHS_OF:
+        return _add_months(call.args[0], args[0], {"$multiply": [args[1], MONTHS_OF[unit]]})
+    return {"$add": [args[0], {"$multiply": [args[1], MILLISECONDS_OF[unit]]}]}
 
 
 def _add_days(sign: int) -> Callable[[Call, list[Emitted]], Emitted]:
@@ -271,8 +271,13 @@ def _strptime(safe: bool) -> Callable[[Call, list[Emitted]], Emitted]:
 TABLE = (
     *(_part(part) for part in PARTS if part != "epoch_ms"),
     Function(
-        "epoch_ms", _epoch_ms_typing, _epoch_ms, nulls="native", nodes=(exp.UnixToTime,), parts=("this",),
+        "epoch_ms", _epoch_ms_typing, _epoch_ms, nulls="native", nodes=("make_timestamp_ms",),
         takes="time or milliseconds", example="epoch_ms(1500) = TIMESTAMP '1970-01-01 00:00:01.5'",
+    ),
+    Function(
+        "to_timestamp", fixed(DOUBLE, result=TIMESTAMP),
+        lambda _call, args: {"$toDate": {"$toLong": {"$multiply": [args[0], 1000]}}}, nulls="native",
+        takes="seconds", example="to_timestamp(1.5) = TIMESTAMP '1970-01-01 00:00:01.5'",
     ),
     Function(
         "date_trunc", times((VARCHAR,), TIMESTAMP), _trunc, nulls="native",

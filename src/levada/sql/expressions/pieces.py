@@ -35,7 +35,7 @@ def constant(value: Any) -> Emitted:
         case uuid.UUID():
             return Binary.from_uuid(value)
         case tuple():
-            return [constant(item) for item in value]
+            return {"$literal": stored(value)}
         case dict():
             return {"$literal": {name: stored(item) for name, item in value.items()}}
     return value

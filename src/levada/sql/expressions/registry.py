@@ -9,6 +9,7 @@ from sqlglot import exp
 from levada.sql.expressions.arithmetic import TABLE as ARITHMETIC
 from levada.sql.expressions.comparison import TABLE as COMPARISON
 from levada.sql.expressions.dates import TABLE as DATES
+from levada.sql.expressions.inspection import TABLE as INSPECTION
 from levada.sql.expressions.logic import TABLE as LOGIC
 from levada.sql.expressions.matching import TABLE as MATCHING
 from levada.sql.expressions.nested import TABLE as NESTED
@@ -25,6 +26,7 @@ FAMILIES: Mapping[str, tuple[Function, ...]] = {
     "Patterns": MATCHING,
     "Times": DATES,
     "Structs and lists": NESTED,
+    "BSON": INSPECTION,
 }
 
 #: Name -> function.
@@ -32,5 +34,5 @@ FUNCTIONS: Mapping[str, Function] = {f.name: f for table in FAMILIES.values() fo
 
 #: sqlglot's class, or the name of a function that sqlglot does not know -> function.
 NODES: Mapping[type[exp.Expression] | str, Function] = {
-    node: f for f in FUNCTIONS.values() for node in f.nodes
+    node: f for f in FUNCTIONS.values() for node in (f.name, *f.nodes)
 }

@@ -177,11 +177,7 @@ def _ends(call: Call, args: list[Emitted], wanted: bool) -> Emitted:
 
 
 def _contains(call: Call, args: list[Emitted], wanted: bool) -> Emitted:
-    """A part of a text, or an item of a list."""
-    if call.args[0].type.name == "LIST":
-        found: Emitted = {"$in": [args[1], {"$ifNull": [args[0], []]}]}
-    else:
-        found = {"$gte": [{"$indexOfCP": [_sure(args[0]), _sure(args[1])]}, 0]}
+    found: Emitted = {"$gte": [{"$indexOfCP": [_sure(args[0]), _sure(args[1])]}, 0]}
     return _certain(call, args, found, wanted)
 
 

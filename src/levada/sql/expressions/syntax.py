@@ -14,6 +14,8 @@ from levada.sql.expression import Call, Cast, Constant, Expr, truth
 from levada.sql.expressions.casts import known_cast
 from levada.sql.expressions.datatypes import sql_type
 from levada.sql.expressions.fold import Unfit, fold
+from levada.sql.expressions.nestedsyntax import NAMED as NESTED_NAMED
+from levada.sql.expressions.nestedsyntax import RULES as NESTED_RULES
 from levada.sql.expressions.textsyntax import RULES as TEXT_RULES
 from levada.sql.expressions.timesyntax import NAMED as TIME_NAMED
 from levada.sql.expressions.timesyntax import RULES as TIME_RULES
@@ -78,6 +80,10 @@ def _word(_binder: ScalarBinder, node: exp.Expression) -> Expr:
     return Constant(VARCHAR, False, node.name.lower())
 
 
+def _text(_binder: ScalarBinder, node: exp.Expression) -> Expr:
+    return Constant(VARCHAR, False, node.name)
+
+
 def _inner(binder: ScalarBinder, node: exp.Expression) -> Expr:
     return binder.bind(node.this)
 
@@ -107,13 +113,18 @@ def _is(binder: ScalarBinder, node: exp.Is) -> Expr:
 def _compared(name: str) -> Rule:
     def rule(binder: ScalarBinder, node: exp.Binary) -> Expr:
         left, right = node.this, node.expression
-        if isinstance(right, exp.Any | exp.All):
+        if isinstance(right, exp.Any | exp.All) or _is_all(right):
             return _any_item(binder, name, node)
         if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple):
             return _rows(binder, name, node)
         return comparison(binder, name, [binder.bind(left), binder.bind(right)], node)
 
     return rule
+
+
+def _is_all(node: exp.Expression) -> bool:
+    """`ALL ([1, 2])` over a list is read as a function."""
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "all" and len(node.expressions) == 1
 
 
 def comparison(binder: ScalarBinder, name: str, sides: Sequence[Expr], node: exp.Expression) -> Expr:
@@ -135,7 +146,8 @@ def _rows(binder: ScalarBinder, name: str, node: exp.Binary) -> Expr:
 
 def _any_item(binder: ScalarBinder, name: str, node: exp.Binary) -> Expr:
     """`x = ANY (list)`: over literal lists, and over stored ones by list_contains."""
-    items = node.expression.this.unnest()
+    right = node.expression
+    items = (right.expressions[0] if isinstance(right, exp.Anonymous) else right.this).unnest()
     any_of = isinstance(node.expression, exp.Any)
     if isinstance(items, exp.Array):
         pairs = [
@@ -294,11 +306,15 @@ RULES: dict[type[exp.Expression], Rule] = {
     exp.Nullif: _nullif,
     exp.Cast: _cast,
     exp.TryCast: _cast,
+    exp.ByteString: _text,
+    exp.National: _text,
+    exp.RawString: _text,
     exp.Dot: _dot,
     exp.Neg: _negative,
     **TIME_RULES,
     **TEXT_RULES,
+    **NESTED_RULES,
 }
 
 #: Functions that sqlglot does not know, by name.
-NAMED: dict[str, Rule] = {**TIME_NAMED}
+NAMED: dict[str, Rule] = {**TIME_NAMED, **NESTED_NAMED}

@@ -43,7 +43,7 @@ def _pipes(binder: ScalarBinder, node: exp.DPipe) -> Expr:
     if "LIST" in kinds:
         if kinds - {"LIST", "NULL"}:
             raise refuse("|| joins texts or lists, not both", node)
-        return binder.apply("list_concat", parts, node)
+        return binder.apply("|| of lists", parts, node)
     return binder.apply("||", [as_text(part, node) for part in parts], node)
 
 
@@ -92,6 +92,11 @@ def _rounded(name: str) -> Rule:
     return rule
 
 
+def _contains(binder: ScalarBinder, node: exp.Contains) -> Expr:
+    args = [binder.bind(node.this), binder.bind(node.expression)]
+    return binder.apply("list_contains" if args[0].type.name == "LIST" else "contains", args, node)
+
+
 def _typeof(binder: ScalarBinder, node: exp.Typeof) -> Expr:
     kind = binder.bind(node.this).type
     return Constant(VARCHAR, False, '"NULL"' if kind == NULL else str(kind))
@@ -108,5 +113,6 @@ RULES: dict[type[exp.Expression], Rule] = {
     exp.ILike: _like("ilike"),
     exp.Round: _rounded("round"),
     exp.Trunc: _rounded("trunc"),
+    exp.Contains: _contains,
     exp.Typeof: _typeof,
 }

@@ -100,6 +100,14 @@ def to_unit(unit: str) -> Rule:
     return rule
 
 
+def _epoch(binder: ScalarBinder, node: exp.UnixToTime) -> Expr:
+    scale = node.args.get("scale")
+    name = {"": "to_timestamp", "0": "to_timestamp", "3": "epoch_ms"}.get(scale.name if scale else "")
+    if name is None:
+        raise refuse("times from micro- and nanoseconds do not run on MongoDB", node, hint="epoch_ms(...)")
+    return binder.apply(name, [binder.bind(node.this)], node)
+
+
 def _zone(binder: ScalarBinder, node: exp.AtTimeZone) -> Expr:
     zone = binder.bind(node.args["zone"])
     if not isinstance(zone, Constant) or str(zone.value).upper() not in {"UTC", "ETC/UTC", "GMT", "Z"}:
@@ -131,6 +139,7 @@ RULES: dict[type[exp.Expression], Rule] = {
     exp.Sub: _difference,
     exp.Extract: _extract,
     exp.AtTimeZone: _zone,
+    exp.UnixToTime: _epoch,
     exp.Date: _date,
     exp.TsOrDsToDate: _date,
     exp.TsOrDsToTimestamp: _timestamp,

@@ -23,9 +23,13 @@ _TRUNCATED = frozenset({
     "millennium",
 })  # fmt: skip
 
-_MONTHS = {"month": 1, "quarter": 3, "year": 12, "decade": 120, "century": 1200, "millennium": 12000}
+#: Unit that has no fixed length -> months.
+MONTHS_OF = {"month": 1, "quarter": 3, "year": 12, "decade": 120, "century": 1200, "millennium": 12000}
 _DAYS = {"day": 1, "week": 7}
 _MILLISECONDS = {"hour": 3_600_000, "minute": 60_000, "second": 1000, "millisecond": 1}
+
+#: Unit of a fixed length in UTC -> milliseconds.
+MILLISECONDS_OF = {**_MILLISECONDS, **{unit: days * 86_400_000 for unit, days in _DAYS.items()}}
 
 _TERM = re.compile(r"\s*([+-]?\s*\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*,?")
 
@@ -73,11 +77,11 @@ def interval(text: str, unit: str | None) -> Interval:
 
 def _span(amount: Decimal, unit: str) -> Interval:
     whole = amount == amount.to_integral_value()
-    if unit in _MONTHS and whole:
-        return Interval(months=int(amount) * _MONTHS[unit])
+    if unit in MONTHS_OF and whole:
+        return Interval(months=int(amount) * MONTHS_OF[unit])
     if unit in _DAYS and whole:
         return Interval(days=int(amount) * _DAYS[unit])
-    factor = _MILLISECONDS.get(unit) or _DAYS.get(unit, 0) * 86_400_000
+    factor = MILLISECONDS_OF.get(unit, 0)
     if not factor or amount * factor != int(amount * factor):
         raise ValueError(unit)
     return Interval(milliseconds=int(amount * factor))
