@@ -29,12 +29,14 @@ class Place:
         dense: never missing: NULL is always an explicit null.
         proven: holds only null, missing, and values of the column's type; never an array unless the type is a
             list. Only then may `match` compare it.
+        scalar: holds no array anywhere, though not proven otherwise: an index over it is not multikey.
     """
 
     value: Any
     path: str = ""
     dense: bool = False
     proven: bool = False
+    scalar: bool = False
 
 
 #: Column id -> its place.

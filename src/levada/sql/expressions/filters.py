@@ -182,9 +182,17 @@ def _like(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
 
 
 def _seen(place: Place, kind: SqlType, *filters: Filter) -> Filter:
-    """OR over the filters, and over values of other types where the column may hold them."""
+    """OR over the filters, and over values of other types where the column may hold them.
+
+    Left out is what would make an index read all its keys for nothing: other types of numbers, which compare
+    exactly with this one, and arrays where an index knows that there are none.
+    """
     parts = list(filters)
-    if not place.proven and (others := foreign(kind)):
+    left_out = {"double", "int", "long", "decimal"} if kind.numeric else set()
+    if place.scalar:
+        left_out = left_out | {"array"}
+    others = [name for name in foreign(kind) if name not in left_out]
+    if not place.proven and others:
         parts.append({place.path: {"$type": others}})
     return parts[0] if len(parts) == 1 else {"$or": parts}
 
