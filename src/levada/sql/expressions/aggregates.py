@@ -42,6 +42,7 @@ class AggregateFunction:
         repeats: whether a value that comes twice counts twice; without it DISTINCT changes nothing.
         unique: works on distinct values even where the query does not say so.
         counted: `fold` takes each distinct value once, with how often it comes as its last argument.
+        hidden: a query can't call it: the compiler itself does.
         takes: its arguments, for the docs.
         note: what differs from DuckDB, or is worth knowing.
     """
@@ -55,6 +56,7 @@ class AggregateFunction:
     repeats: bool = True
     unique: bool = False
     counted: bool = False
+    hidden: bool = False
     takes: str = "x"
     note: str = ""
 
@@ -200,9 +202,7 @@ TABLE: Final[tuple[AggregateFunction, ...]] = (
         never_null=True,
         takes="* or x",
     ),
-    AggregateFunction(
-        "count_if", _truths(BIGINT), folding.count_if, (exp.CountIf, "countif"), never_null=True
-    ),
+    AggregateFunction("count_if", _truths(BIGINT), folding.count_if, (exp.CountIf, "countif")),
     AggregateFunction(
         "approx_count_distinct",
         _any(BIGINT),
@@ -236,6 +236,7 @@ TABLE: Final[tuple[AggregateFunction, ...]] = (
         repeats=False,
         note="the least of the values",
     ),
+    AggregateFunction("single", _same, folding.single, hidden=True),
     AggregateFunction("first", _same, folding.first, (exp.First,), ("this",)),
     AggregateFunction("last", _same, folding.last, (exp.Last,), ("this",)),
     AggregateFunction(
@@ -329,6 +330,6 @@ TABLE: Final[tuple[AggregateFunction, ...]] = (
     AggregateFunction("product", _doubles(1), folding.product, note="collects the values of a group"),
 )
 
-AGGREGATES: Final = TABLE
+AGGREGATES: Final = tuple(row for row in TABLE if not row.hidden)
 
 BY_NAME: Final = {row.name: row for row in TABLE}

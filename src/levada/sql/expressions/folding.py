@@ -135,7 +135,10 @@ def count(fold: Fold) -> Emitted:
 
 def count_if(fold: Fold) -> Emitted:
     tests = [{"$eq": [fold.args[0], True]}] + ([] if fold.kept is None else [fold.kept])
-    return fold.add("$sum", {"$cond": [tests[0] if len(tests) == 1 else {"$and": tests}, 1, 0]})
+    found = fold.add("$sum", {"$cond": [tests[0] if len(tests) == 1 else {"$and": tests}, 1, 0]})
+    if fold.always(0):
+        return found
+    return {"$cond": [{"$gt": [fold.add("$max", fold.value()), None]}, found, None]}
 
 
 def total(fold: Fold) -> Emitted:
@@ -180,6 +183,13 @@ def greatest(fold: Fold) -> Emitted:
 
 def any_value(fold: Fold) -> Emitted:
     return fold.add("$min", fold.value())
+
+
+def single(fold: Fold) -> Emitted:
+    """The value of a group that may have one row at most."""
+    rows = fold.add("$sum", 1)
+    several = refusal("a scalar subquery gives more than one row", rows)
+    return {"$cond": [{"$gt": [rows, 1]}, several, fold.add("$first", fold.args[0])]}
 
 
 def all_true(fold: Fold) -> Emitted:

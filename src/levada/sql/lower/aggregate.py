@@ -121,7 +121,7 @@ class _Grouped:
         cells |= {f"d{tag}": chosen.key(self.row) for tag, chosen in enumerate(sets, 1)}
         inputs, fields = _inputs(into)
         tags = {"$literal": list(range(0 if into.fields else 1, len(sets) + 1))}
-        spread: list[Stage] = [{"$project": {"_id": 0, **cells, **inputs, "t": tags}}, {"$unwind": "$t"}]
+        spread: list[Stage] = [{"$replaceWith": {**cells, **inputs, "t": tags}}, {"$unwind": "$t"}]
         branches = [{"case": {"$eq": ["$t", tag]}, "then": f"$d{tag}"} for tag in range(1, len(sets) + 1)]
         value_ = {"$switch": {"branches": branches, "default": None}}
         first: Stage = {"_id": {**keys, "t": "$t", "d": value_}, **fields}

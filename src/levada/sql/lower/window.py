@@ -73,7 +73,8 @@ class _Windowed:
 
     def __init__(self, first: WindowCall, row: Row, calls: list[WindowCall]) -> None:
         self._row = row
-        self._ranks = Ranks(first.order, row)
+        order = tuple(key for key in first.order if not isinstance(key.expr, Constant))
+        self._ranks = Ranks(order, row)
         partition = _partition(first.partition, row)
         sort = self._ranks.sort or {"o": 1}  # there must be one; nobody has this field
         self._first = _Phase(partition, sort)
@@ -136,7 +137,8 @@ class _Windowed:
 
     def _place(self, frame: Frame | None) -> tuple[_Phase, Stage]:
         """The stage for a frame, and the frame as MongoDB says it."""
-        if frame is None or (frame.start.kind, frame.end.kind) == _UNBOUNDED:
+        peers = frame is not None and frame.unit == "range" and not self._ranks.order
+        if frame is None or peers or (frame.start.kind, frame.end.kind) == _UNBOUNDED:
             return self._first, _WHOLE
         if frame.unit == "rows":
             return self._second if self._second.output else self._first, _documents(frame)
@@ -164,7 +166,7 @@ class _Windowed:
         return self._add(self._first, "rows", {"$sum": 1, "window": _WHOLE})
 
     def dense(self) -> str:
-        if self._ranks.composed_sort is not None:
+        if self._ranks.composed_sort is not None or not self._ranks.order:
             return self._add(self._ranked, "dense", {"$denseRank": {}})
         # Keys in different directions, some of them text: a rank grows where the key changes.
         self._add(self._first, "before", {"$shift": {"output": "$key", "by": -1}})
@@ -172,7 +174,7 @@ class _Windowed:
         return self._add(self._second, "dense", {"$sum": "$changed", "window": window})
 
     def rank(self) -> str:
-        if self._ranks.composed_sort is not None:
+        if self._ranks.composed_sort is not None or not self._ranks.order:
             return self._add(self._ranked, "rank", {"$rank": {}})
         self.dense()
         return self._add(self._peers, "rank", {"$min": self.row_number()})
