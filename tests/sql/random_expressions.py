@@ -63,7 +63,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "length({text})",
         "strpos({text}, {letter})",
         "year({timestamp})",
-        "extract(month from {date})",
+        "month({date})",
         "extract({part} from {timestamp})",
         "date_diff('{unit}', {timestamp}, {timestamp})",
         "datediff('day', {date}, {date})",

@@ -134,6 +134,16 @@ class Queries:
             makers += [self._common, self._common]
         return self._chance.choice(makers)(depth - 1)
 
+    def _listed_source(self, depth: int) -> Source:
+        """A source, or two with a comma between, which binds weaker than JOIN."""
+        parts = [self._source(depth)]
+        if depth > 0 and self._roll(0.12):
+            parts.insert(self._chance.choice((1, 0)), self._table(0))
+        first, *others = parts
+        for other in others:
+            first = Source(f"{first.sql}, {other.sql}", _both(first.scope, other.scope))
+        return first
+
     def _table(self, _: int) -> Source:
         table, name = self._chance.choice(tuple(TABLES)), self._name("r")
         columns = tuple(Column(f"{name}.{column}", KIND_OF[kind.name]) for column, kind in COLUMNS.items())
@@ -160,12 +170,11 @@ class Queries:
         left, name = self._table(depth), self._name("u")
         lists = self._chance.choice(left.scope.of("list")).text
         columns = (*left.scope.columns, Column(f"{name}.item", "integer"))
-        return Source(f"{left.sql}, unnest({lists}) {name}(item)", Scope(columns))
+        return Source(f"{left.sql} cross join unnest({lists}) {name}(item)", Scope(columns))
 
     def _cross(self, depth: int) -> Source:
         left, right = self._source(depth), self._source(0)
-        how = self._chance.choice((", ", " cross join "))
-        return Source(f"{left.sql}{how}{right.sql}", _both(left.scope, right.scope))
+        return Source(f"{left.sql} cross join {right.sql}", _both(left.scope, right.scope))
 
     def _lateral(self, depth: int) -> Source:
         left, inner, name = self._table(depth), self._source(0), self._name("q")
@@ -173,7 +182,7 @@ class Queries:
         value = self._expressions.make("integer", both, 1)
         body = f"select {value} c1 from {inner.sql} where {self._expressions.make('boolean', both, 1)}"
         columns = (*left.scope.columns, Column(f"{name}.c1", "integer"))
-        how = self._chance.choice((", lateral", " left join lateral"))
+        how = self._chance.choice((" cross join lateral", " left join lateral"))
         condition = " on true" if "left" in how else ""
         return Source(f"{left.sql}{how} ({body}) {name}{condition}", Scope(columns))
 
@@ -216,7 +225,7 @@ class Queries:
             self._grouped,
         ]
         makers += [self._windowed]
-        source = self._source(depth)
+        source = self._listed_source(depth)
         if kinds is not None:
             return self._plain(source, depth, kinds)
         return self._chance.choice(makers)(source, depth)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
@@ -104,8 +105,10 @@ class Engines:
 
 def _integers(answer: Answer) -> Answer:
     """INTEGER's arithmetic is BIGINT in Levada: a documented difference."""
-    wide = {"TINYINT": "BIGINT", "SMALLINT": "BIGINT", "INTEGER": "BIGINT"}
-    return Answer(tuple(wide.get(kind, kind) for kind in answer.types), answer.rows)
+    return Answer(tuple(_NARROW.sub("BIGINT", kind) for kind in answer.types), answer.rows)
+
+
+_NARROW = re.compile(r"\b(TINYINT|SMALLINT|INTEGER)\b")
 
 
 @pytest.fixture(scope="module")
