@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("levada.cli.plan:plan", "Show which windows are missing, failed or done."),
     "backfill": ("levada.cli.plan:backfill", "Run the windows that are missing or failed."),
     "copy": ("levada.cli.copy:copy", "Copy a table to another, once."),
+    "sql": ("levada.cli.sql:sql", "Run a SELECT inside MongoDB, or explain it."),
     "schema": ("levada.cli.schema:schema", "Show what a table holds: paths, types, examples."),
     "status": ("levada.cli.ledger:status", "Show every pipeline, its last run and its next."),
     "runs": ("levada.cli.ledger:runs", "List runs, or show one with its steps."),

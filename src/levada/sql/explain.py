@@ -11,7 +11,7 @@ from bson import json_util
 from pymongo.errors import OperationFailure
 
 from levada.observe import counted
-from levada.sql.catalog import TableSchema
+from levada.sql.catalog import Catalog, TableSchema
 from levada.sql.live import stages_of
 from levada.sql.plan import Note, Plan, PlanColumn, Stage
 from levada.sql.running import command
@@ -136,8 +136,11 @@ class Explained:
         yield from (f"  {one.name} {one.type}{'' if one.nullable else ' not null'}" for one in self.columns)
 
 
-def explain(connection: Connection, plan: Plan) -> Explained:
+def explain(connection: Connection, plan: Plan, catalog: Catalog | None = None) -> Explained:
     """Ask the server how it would run a plan; nothing is read.
+
+    Args:
+        catalog: what the plan was compiled with, where it is not the connection's own.
 
     Raises:
         PyMongoError: it can't be asked.
@@ -147,7 +150,8 @@ def explain(connection: Connection, plan: Plan) -> Explained:
     parts.append(("", plan.collection, plan.pipeline))
     pieces = [Piece(*part, _reads(connection, *part[1:])) for part in parts]
     names = dict.fromkeys(scan.table for scan in plan.scans)
-    tables = [table for name in names if (table := connection.catalog.table(name)) is not None]
+    known = connection.catalog if catalog is None else catalog
+    tables = [table for name in names if (table := known.table(name)) is not None]
     return Explained(tuple(pieces), plan.columns, tuple(tables), plan.notes)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from levada.batches import Batch, Rejected
 from levada.config import Columns
@@ -26,7 +26,8 @@ class SqlSettings(ChangeSettings, ShapeSettings):
     """Settings of `sql`; `shape` takes the result as its columns, and an upsert may change stored rows.
 
     Args:
-        engine: where it computes.
+        engine: where it computes: `duckdb` in this process, over tables of any connections; `mongodb` inside
+            the server, over collections and views of one database.
         query: one SELECT; tables are written `connection.table`, and `$window_start`, `$window_end`, `$now`
             and `$run` stand for the run's values. A table bounded by
             `time >= $window_start and time < $window_end` is read for that window only.
@@ -35,10 +36,10 @@ class SqlSettings(ChangeSettings, ShapeSettings):
         key: columns that identify a row; default: the target table's key.
         types: BSON types of result columns that are not taken unchanged from a table, such as
             `{customer_ref: objectId}`.
-        memory_limit: DuckDB's, for example `4GB`.
+        memory_limit: of `duckdb`, for example `4GB`.
     """
 
-    engine: Literal["duckdb"] = "duckdb"
+    engine: Literal["duckdb", "mongodb"] = "duckdb"
     query: str
     to: str
     mode: Mode = Mode.REPLACE
@@ -54,6 +55,12 @@ class SqlSettings(ChangeSettings, ShapeSettings):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return query
+
+    @model_validator(mode="after")
+    def _limits_its_own_memory(self) -> Self:
+        if self.memory_limit and self.engine != "duckdb":
+            raise ValueError(f"memory_limit is DuckDB's; `engine: {self.engine}` has none")
+        return self
 
 
 class SqlStep:
@@ -98,6 +105,9 @@ class SqlStep:
             return deliver(whole=True)
 
     def _batches(self, context: StepContext, statement: Statement, *, whole: bool) -> Iterator[Batch]:
+        if self.settings.engine == "mongodb":
+            yield from self._inside(context, statement)
+            return
         from levada.engines.duckdb import select
 
         rejected: list[Rejected] = []
@@ -116,6 +126,15 @@ class SqlStep:
             yield Batch(_typed(batch, self.settings.types))
         if rejected:  # at the end, once: a widened read starts over
             yield Batch(pa.RecordBatch.from_pylist([], schema=pa.schema([])), rejected=tuple(rejected))
+
+    def _inside(self, context: StepContext, statement: Statement) -> Iterator[Batch]:
+        from levada.engines.mongodb import select
+
+        tables = {address: item.table for address, item in statement.inputs.items()}
+        values = _parameters(context, statement)
+        used = {name: values[name] for name in statement.parameters}
+        for batch in select(self.settings.query, tables, context.tables.connection, used):
+            yield Batch(_typed(batch, self.settings.types))
 
 
 def _parameters(context: StepContext, statement: Statement) -> dict[str, Any]:
