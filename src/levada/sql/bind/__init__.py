@@ -10,7 +10,9 @@ from levada.sql.algebra import BoundQuery
 from levada.sql.bind.context import Context, Statement
 from levada.sql.bind.query import bind_query
 from levada.sql.catalog import Catalog
+from levada.sql.errors import refuse
 from levada.sql.expression import Constant
+from levada.sql.types import INTERVAL
 
 __all__ = ["bind"]
 
@@ -28,5 +30,8 @@ def bind(query: exp.Expression, catalog: Catalog, parameters: Mapping[str, Const
     """
     statement = Statement(catalog, parameters)
     bound = bind_query(query, Context(statement))
+    for name, column in bound.output:
+        if column.type == INTERVAL:
+            raise refuse(f"the column {name} would be an INTERVAL, which MongoDB does not hold", query)
     stored = tuple((name, kept.relation) for name, kept in statement.stored.items())
     return BoundQuery(bound.relation, bound.output, stored)

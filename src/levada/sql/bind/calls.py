@@ -17,7 +17,7 @@ from levada.sql.bind.scalars import Scalars
 from levada.sql.bind.scope import Scope
 from levada.sql.catalog import spelled
 from levada.sql.errors import refuse
-from levada.sql.expression import AggregateCall, Column, Expr, SortKey, WindowCall, rebuilt
+from levada.sql.expression import AggregateCall, Column, Constant, Expr, SortKey, WindowCall, rebuilt
 from levada.sql.expressions.aggregates import TABLE as AGGREGATES
 from levada.sql.expressions.unify import coerce
 from levada.sql.expressions.windows import TABLE as WINDOWS
@@ -161,7 +161,7 @@ class Clause(Scalars):
             raise refuse(f"{self._clause} can't contain a window function", node, hint="QUALIFY can")
         inner = self._clauses.grouped("a window")
         partition, order, spec = self._over(node)
-        keys = tuple(key for one in order for key in inner.keys(one))
+        keys = telling(key for one in order for key in inner.keys(one))
         function, ignore = node.this, False
         if isinstance(function, exp.IgnoreNulls | exp.RespectNulls):
             function, ignore = function.this, isinstance(function, exp.IgnoreNulls)
@@ -241,6 +241,15 @@ class Taken:
     def __init__(self, args: list[Expr], kind: Any) -> None:
         self.args = args
         self.type = kind
+
+
+def telling(keys: Iterable[SortKey]) -> tuple[SortKey, ...]:
+    """The keys that order anything: no constants, and nothing twice."""
+    told: dict[Expr, SortKey] = {}
+    for key in keys:
+        if not isinstance(key.expr, Constant):
+            told.setdefault(key.expr, key)
+    return tuple(told.values())
 
 
 #: Window functions that look at whole partitions, or at rows a fixed distance away.

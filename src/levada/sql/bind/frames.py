@@ -29,10 +29,10 @@ def frame_of(spec: Any, keys: tuple[SortKey, ...], scalars: Scalars, node: exp.E
     end = _bound(spec, "end", scalars, unit, node) if spec.args.get("end") else Bound("current row")
     if start.kind == "unbounded following" or end.kind == "unbounded preceding":
         raise refuse("the frame starts behind its end", node)
-    if unit == "range" and (start.offset is not None or end.offset is not None) and len(keys) != 1:
-        raise refuse("a RANGE with distances needs one ORDER BY key", node)
     if unit == "range" and not keys:
         return _WHOLE
+    if unit == "range" and (start.offset is not None or end.offset is not None) and len(keys) != 1:
+        raise refuse("a RANGE with distances needs one ORDER BY key", node)
     return Frame(unit, start, end)
 
 

@@ -113,7 +113,10 @@ class Grouping:
     def applied(self, relation: Relation) -> tuple[Relation, Settle]:
         """The grouped rows, and what puts an expression over the input on top of them."""
         inside = frozenset(column.id for column in outputs(relation))
-        ids = [expr.id if isinstance(expr, Column) else self._new() for expr in self._groups]
+        ids = [
+            expr.id if isinstance(expr, Column) and expr.id in inside else self._new()
+            for expr in self._groups
+        ]
         if len(self._sets) == 1 and len(self._sets[0]) == len(self._groups):
             aggregates = tuple((name, call) for call, name in self._clauses.aggregates.items())
             grouped: Relation = Aggregate(relation, tuple(zip(ids, self._groups, strict=True)), aggregates)

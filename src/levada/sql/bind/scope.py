@@ -89,7 +89,8 @@ class Scope:
             owner = scope.source(parts[0]) if len(parts) > 1 else None
             if owner and (column := owner.named(parts[1], node)):
                 return column, parts[2:]
-            if found := scope.local(parts[0], node):
+            found = scope.local(parts[0], node)
+            if found and (len(parts) == 1 or found.type.name == "STRUCT" or scope.parent is None):
                 return found, parts[1:]
             if owner:
                 raise self.unknown(parts, node)

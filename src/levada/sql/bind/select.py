@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from levada.sql.algebra import Distinct, Filter, Project, Relation, Sort, Unnest, Window
-from levada.sql.bind.calls import Clauses
+from levada.sql.algebra import Distinct, Filter, Project, Relation, Sort, Unnest, Window, ids
+from levada.sql.bind.calls import Clauses, telling
 from levada.sql.bind.context import Bound, Context
 from levada.sql.bind.grouping import grouping
 from levada.sql.bind.query import limited, position_of, sort_key
 from levada.sql.bind.scope import Scope
 from levada.sql.bind.source import bind_from
 from levada.sql.catalog import spelled
+from levada.sql.dialect import Levada
 from levada.sql.errors import refuse
 from levada.sql.expression import Call, Column, Constant, Expr, SortKey, WindowCall
 from levada.sql.types import BIGINT, BOOLEAN
@@ -34,6 +35,7 @@ class _Select:
         self._context = context
         self._new = context.statement.new
         self._clauses = Clauses(context, scope, select)
+        self._own: frozenset[str] = frozenset()
 
     def bound(self, relation: Relation) -> Bound:
         clauses, select = self._clauses, self._select
@@ -169,6 +171,7 @@ class _Select:
     ) -> Bound:
         if distinct_on:
             relation = self._first_of_each(relation, distinct_on, keys)
+        self._own = ids(relation)
         made: dict[Expr, str] = {}
         named = []
         for name, expr, _ in items:
@@ -176,7 +179,7 @@ class _Select:
             named.append((name, Column(expr.type, expr.nullable, column)))
         distinct = self._select.args.get("distinct") is not None and not distinct_on
         shown = len(made)
-        keys = [replace(key, expr=self._sorted_by(key.expr, made)) for key in keys if _varies(key.expr)]
+        keys = [replace(key, expr=self._sorted_by(key.expr, made)) for key in telling(keys)]
         if distinct and len(made) > shown:
             raise refuse("ORDER BY of a SELECT DISTINCT takes columns of its list", self._select)
         relation = Project(relation, tuple((column, expr) for expr, column in made.items()))
@@ -191,8 +194,8 @@ class _Select:
 
     def _made(self, expr: Expr, made: dict[Expr, str]) -> str:
         if expr not in made:
-            own = expr.id if isinstance(expr, Column) else self._new()
-            made[expr] = own
+            own = isinstance(expr, Column) and expr.id in self._own  # another query's column is copied
+            made[expr] = expr.id if isinstance(expr, Column) and own else self._new()
         return made[expr]
 
     def _first_of_each(self, relation: Relation, on: list[Expr], keys: list[SortKey]) -> Relation:
@@ -201,10 +204,6 @@ class _Select:
         one = Constant(BIGINT, False, 1)
         first = Call(BOOLEAN, False, "=", (Column(BIGINT, False, name), one))
         return Filter(Window(relation, ((name, call),)), first)
-
-
-def _varies(expr: Expr) -> bool:
-    return not isinstance(expr, Constant)
 
 
 def _is_star(node: exp.Expression) -> bool:
@@ -219,4 +218,4 @@ def _name(node: exp.Expression) -> str:
     """The name of a result column: its alias, its own name, else its text."""
     if isinstance(node, exp.Alias | exp.Column | exp.Dot):
         return str(node.alias_or_name) or str(node.name)
-    return str(node.sql("duckdb", normalize_functions="lower"))
+    return str(node.sql(Levada, normalize_functions="lower"))

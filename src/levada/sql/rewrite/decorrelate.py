@@ -105,12 +105,32 @@ class _Work:
         return Project(changed, columns_)
 
     def _join(self, join: Join) -> Relation:
-        if join.kind not in {"inner", "cross"}:
-            raise SqlError(
-                f"a subquery can't stand in the ON of a {join.kind.upper()} JOIN", hint="put it into WHERE"
-            )
         assert join.condition is not None
+        if join.kind not in {"inner", "cross"}:
+            return self._outer_join(join, join.condition)
         return self.relation_filter(replace(join, kind="cross", condition=None), join.condition)
+
+    def _outer_join(self, join: Join, condition: Expr) -> Relation:
+        """Compute each subquery of an outer join's condition on the side it is about."""
+        sides = {"left": join.left, "right": join.right}
+
+        def change(part: Expr) -> Expr:
+            if not isinstance(part, Subquery):
+                return part
+            outer = free(part.relation)
+            about = [name for name, side in sides.items() if outer & ids(side)] or ["right"]
+            if len(about) > 1:
+                raise SqlError(
+                    f"a subquery about both sides can't stand in the ON of a {join.kind.upper()} JOIN",
+                    hint="put it into WHERE",
+                )
+            sides[about[0]], value = self._without(sides[about[0]], part)
+            return value
+
+        condition = transform(condition, change)
+        kept = ids(join)
+        joined = replace(join, left=sides["left"], right=sides["right"], condition=condition)
+        return Project(joined, tuple((c.id, c) for c in outputs(joined) if c.id in kept))
 
     def relation_filter(self, relation: Relation, condition: Expr) -> Relation:
         """A filter whose condition may have subqueries."""
