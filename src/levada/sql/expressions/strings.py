@@ -228,8 +228,13 @@ def _js(body: str) -> Callable[[Call, list[Emitted]], Emitted]:
     return lambda _call, args: javascript(body, *args)
 
 
+def _js_number(body: str, operator: str) -> Callable[[Call, list[Emitted]], Emitted]:
+    """JavaScript's numbers are doubles."""
+    return lambda _call, args: {operator: javascript(body, *args)}
+
+
 def _ascii(_call: Call, args: list[Emitted]) -> Emitted:
-    return {"$max": [javascript(_CODE, args[0]), 0]}
+    return {"$toInt": {"$max": [javascript(_CODE, args[0]), 0]}}
 
 
 def _md5(_call: Call, args: list[Emitted]) -> Emitted:
@@ -363,7 +368,8 @@ TABLE = (
     _fn("ascii", fixed(VARCHAR, result=INTEGER), _ascii, "text", "ascii('a') = 97", exp.Ascii,
         parts=("this",),
         note="needs the server's JavaScript"),
-    _fn("unicode", fixed(VARCHAR, result=INTEGER), _js(_CODE), "text", "unicode('é') = 233", exp.Unicode,
+    _fn("unicode", fixed(VARCHAR, result=INTEGER), _js_number(_CODE, "$toInt"), "text",
+        "unicode('é') = 233", exp.Unicode,
         "ord",
         parts=("this",), note="needs the server's JavaScript"),
     _fn("chr", fixed(BIGINT, result=VARCHAR), _chr, "code", "chr(233) = 'é'", exp.Chr, parts=("expressions",),
@@ -373,7 +379,7 @@ TABLE = (
     _fn("translate", fixed(VARCHAR, VARCHAR, VARCHAR, result=VARCHAR), _js(_TRANSLATE), "text, from, to",
         "translate('abc', 'ab', 'x') = 'xc'", exp.Translate, parts=("this", "from_", "to"),
         note="needs the server's JavaScript"),
-    _fn("levenshtein", fixed(VARCHAR, VARCHAR, result=BIGINT), _js(_LEVENSHTEIN), "a, b",
+    _fn("levenshtein", fixed(VARCHAR, VARCHAR, result=BIGINT), _js_number(_LEVENSHTEIN, "$toLong"), "a, b",
         "levenshtein('kitten', 'sitting') = 3", exp.Levenshtein, parts=("this", "expression"),
         note="needs the server's JavaScript"),
 )  # fmt: skip
