@@ -111,7 +111,7 @@ _EXAMPLES = {
     "year": 2026, "month": 11, "day": 23, "hour": 9, "minute": 5, "second": 7, "millisecond": 7250,
     "microsecond": 7250000, "quarter": 4, "week": 48, "isoyear": 2026, "yearweek": 202648, "dow": 1,
     "isodow": 1, "doy": 327, "decade": 202, "century": 21, "millennium": 3, "epoch": 1795424707.25,
-    "epoch_us": 1795424707250000,
+    "epoch_us": 1795424707250000, "timezone": 0,
 }  # fmt: skip
 
 

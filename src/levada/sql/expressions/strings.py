@@ -40,9 +40,13 @@ _TRANSLATE = """function(text, from, to) {
   }).join("");
 }"""
 _INITCAP = """function(text) {
-  return text.toLowerCase().replace(/(^|[^\\p{L}\\p{N}])(\\p{L})/gu, function(all, before, letter) {
-    return before + letter.toUpperCase();
-  });
+  var inside = false;
+  return Array.from(text).map(function(c) {
+    var letter = c.toLowerCase() !== c.toUpperCase() || (c >= "0" && c <= "9");
+    var changed = inside ? c.toLowerCase() : c.toUpperCase();
+    inside = letter;
+    return changed;
+  }).join("");
 }"""
 _LEVENSHTEIN = """function(a, b) {
   var left = Array.from(a), right = Array.from(b), row = [];
