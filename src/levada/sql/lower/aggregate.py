@@ -41,7 +41,7 @@ def lower_aggregate(relation: Aggregate, needed: Needed, context: Context) -> Lo
     for name, call in calls:
         (grouped.unique if distinct(call) else grouped.plain).append((name, call))
     result = grouped.result()
-    often = [name for name in needed if needed[name] > 1 and not result.row[name].path]
+    often = [name for name in result.row if needed.get(name, 0) > 1 and not result.row[name].path]
     return materialised(result, needed) if often else result
 
 

@@ -6,14 +6,19 @@ for a few rows and gets many is the one plan that is slow beyond all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from levada.sql.algebra import Aggregate, Filter, Join, Limit, Relation, Scan, inputs
 from levada.sql.expression import Expr, columns
+from levada.sql.lower.keys import Condition
 from levada.sql.rewrite.estimate import estimated, selectivity
 
 #: To look a row up, to take one match from the index; to group a row, to read one.
 LOOK_UP, MATCH, GROUP, READ = 10.0, 3.0, 4.0, 0.5
+
+#: Bytes of one key's rows that one `$push` is trusted with; the server stops at 100 MB.
+_PUSHED = 32e6
 
 #: No filter is trusted to leave less than this share of the rows.
 _LEAST = 0.02
@@ -64,6 +69,37 @@ def _fanout(left: Relation, right: Relation, key: Expr, path: str, base: float) 
     own = columns(key)
     values = [_base(scan) for scan in scans(left) if own & {name for name, _ in scan.fields}]
     return max(1.0, base / min(values)) if values else 10.0
+
+
+def width(count: int) -> float:
+    """Bytes of a row with so many columns, as `$push` keeps it."""
+    return 80.0 + 40.0 * count
+
+
+def shares(parts: Condition, bytes_: float) -> int:
+    """In how many shares the left's rows of one key must be grouped to stay below what `$push` may keep.
+
+    Args:
+        bytes_: of one of the left's rows.
+    """
+    return max(1, math.ceil(_per_key(parts) * bytes_ / _PUSHED))
+
+
+def heavier(parts: Condition, other: Condition) -> bool:
+    """Whether the left has more rows of one key than the left of another, and too many to push them."""
+    mine = _per_key(parts)
+    return mine > _per_key(other) and mine * width(4) > _PUSHED
+
+
+def _per_key(parts: Condition) -> float:
+    keys = [min(_values(parts.left, pair.left), _values(parts.right, pair.right)) for pair in parts.pairs]
+    return most(parts.left) / max([1.0, *keys])
+
+
+def _values(relation: Relation, key: Expr) -> float:
+    """About how many values a key has: the rows of its table, at most."""
+    own = columns(key)
+    return min((_base(s) for s in scans(relation) if own & {name for name, _ in s.fields}), default=1e4)
 
 
 def _base(scan: Scan) -> float:

@@ -13,10 +13,11 @@ from bson.max_key import MaxKey
 from bson.min_key import MinKey
 
 from levada.sql.algebra import Join, ids
-from levada.sql.expression import Expr, columns
+from levada.sql.expression import Expr, columns, conjunction
 from levada.sql.expressions.emit import Place, Row, condition, value
 from levada.sql.expressions.pieces import both, given
 from levada.sql.expressions.table import Emitted
+from levada.sql.lower import costs
 from levada.sql.lower.keys import Condition, taken_apart
 from levada.sql.lower.lookup import free_name, indexed, looked_up, nested
 from levada.sql.lower.relation import lower_relation
@@ -29,6 +30,7 @@ from levada.sql.lower.state import (
     filtered,
     materialised,
     moved,
+    placed,
     said,
 )
 from levada.sql.plan import Stage
@@ -47,6 +49,8 @@ def lower_join(join: Join, needed: Needed, context: Context) -> Lowered:
     left, right = _inputs(join, parts, needed, context)
     if parts.pairs or join.kind == "full":
         found = indexed(left, right, parts, context) if join.kind != "full" else None
+        if found is None and join.kind == "inner" and costs.heavier(parts.turned(), parts):
+            parts, left, right = parts.turned(), right, left
         if found is None:
             return _Grouped(join, parts, (left, right), needed, context).joined()
         name = free_name(left.row, context.outer)
@@ -58,12 +62,8 @@ def lower_join(join: Join, needed: Needed, context: Context) -> Lowered:
 
 def _unless(parts: Condition, place: int) -> Expr | None:
     """What remains of the condition when one pair of keys is dealt with."""
-    from levada.sql.expression import Call, conjunction
-    from levada.sql.types import BOOLEAN
-
-    others = [pair for number, pair in enumerate(parts.pairs) if number != place]
-    tests: list[Expr] = [Call(BOOLEAN, a.nullable or b.nullable, "=", (a, b)) for a, b in others]
-    return conjunction([*tests, *parts.mentioned()])
+    others = [pair.test for number, pair in enumerate(parts.pairs) if number != place]
+    return conjunction([*others, *parts.mentioned()])
 
 
 def _inputs(join: Join, parts: Condition, needed: Needed, context: Context) -> tuple[Lowered, Lowered]:
@@ -73,7 +73,7 @@ def _inputs(join: Join, parts: Condition, needed: Needed, context: Context) -> t
         shown = ids(relation) & own
         if number and join.kind in _ASKING:
             shown = ids(relation) & frozenset(n for expr in parts.mentioned() for n in columns(expr))
-        keys = [pair[number] for pair in parts.pairs]
+        keys = [pair.sides[number] for pair in parts.pairs]
         sides.append(lower_relation(relation, said(keys, shown), context))
     return sides[0], sides[1]
 
@@ -152,10 +152,23 @@ class _Grouped:
         self._parts = parts
         self._context = context
         left, right = sides
+        self._salts = self._shares(left)
         shown = {*needed, *(name for expr in parts.mentioned() for name in columns(expr))}
         self._asking = join.kind in _ASKING and parts.rest is None
         self._left = self._side(left, 0, [name for name in left.row if name in shown])
         self._right = self._side(right, 1, [name for name in right.row if name in shown])
+
+    def _shares(self, left: Lowered) -> int:
+        if self._join.kind == "full":
+            return 1
+        width = costs.width(len(left.row))
+        shares = costs.shares(self._parts, width)
+        tables = " and ".join(scan.table.name for scan in costs.scans(self._parts.right)) or "a subquery"
+        text = f"groups the rows of both sides by the key, to join with {tables}"
+        if shares > 1:
+            text += f", in {shares} shares: many rows have the same key"
+        self._context.note("join", text)
+        return shares
 
     def joined(self) -> Lowered:
         joined = joined_pipelines(self._left, self._right)
@@ -194,7 +207,7 @@ class _Grouped:
     def _side(self, side: Lowered, number: int, shown: list[str]) -> Lowered:
         """A side's rows as its key and a document of what is needed of it."""
         row = self._context.row(side)
-        keys = [pair[number] for pair in self._parts.pairs]
+        keys = [pair.sides[number] for pair in self._parts.pairs]
         values = [value(key, row) for key in keys]
         if number and self._join.kind != "full":
             side = self._present(side, keys, values)
@@ -204,29 +217,46 @@ class _Grouped:
             held = {"$literal": 1}
         places = {one: moved(side.row[one], f"{name}.{one}") for one in shown}
         key = self._key(keys, values, number)
-        return side.then({"$replaceWith": {"_id": key, name: held}}, row=places)
+        stages: list[Stage] = [{"$replaceWith": {"_id": self._salted(key, number), name: held}}]
+        if self._salts > 1 and number:
+            stages.append({"$unwind": "$_id.s"})
+        return side.then(*stages, row=places)
+
+    def _salted(self, key: Emitted, number: int) -> Emitted:
+        """The key, and one of several shares of the left's rows with it; the right is in all of them."""
+        if self._salts <= 1:
+            return key
+        if number:
+            return {"k": key, "s": {"$range": [0, self._salts]}}
+        return {"k": key, "s": {"$floor": {"$multiply": [{"$rand": {}}, self._salts]}}}
 
     def _present(self, side: Lowered, keys: list[Expr], values: list[Emitted]) -> Lowered:
         """The right's rows without a NULL among their keys: nothing matches those."""
         stages: Stage = {}
         others = []
-        for key, emitted in zip(keys, values, strict=True):
-            path = emitted[1:] if isinstance(emitted, str) and emitted[:2] != "$$" else ""
-            if key.nullable and path:
+        for pair, key, emitted in zip(self._parts.pairs, keys, values, strict=True):
+            if pair.nulls or not key.nullable:
+                continue
+            if path := placed(emitted).path:
                 stages[path] = {"$ne": None}
-            elif key.nullable:
+            else:
                 others.append(given(emitted))
         if others:
             stages["$expr"] = both(others)
         return side.then({"$match": stages}) if stages else side
 
     def _key(self, keys: list[Expr], values: list[Emitted], number: int) -> Emitted:
+        pairs = self._parts.pairs
         if not keys:
             return {"$literal": 0}
-        whole: Emitted = (
-            values[0] if len(values) == 1 else {f"k{place}": one for place, one in enumerate(values)}
-        )
-        nullable = [given(one) for key, one in zip(keys, values, strict=True) if key.nullable]
+        whole: Emitted = values[0]
+        if len(values) > 1 or pairs[0].nulls:
+            whole = {
+                f"k{place}": {"$ifNull": [one, None]} if pair.nulls else one
+                for place, (pair, one) in enumerate(zip(pairs, values, strict=True))
+            }
+        tested = zip(pairs, keys, values, strict=True)
+        nullable = [given(one) for pair, key, one in tested if key.nullable and not pair.nulls]
         if self._join.kind != "full" or not nullable:
             return whole
         return {"$cond": [both(nullable), whole, MaxKey() if number else MinKey()]}

@@ -13,6 +13,25 @@ _LEFT_FIRST = frozenset({"inner", "semi", "cross"})
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A key of the left and one of the right that must be equal.
+
+    Args:
+        nulls: NULL equals NULL, as IS NOT DISTINCT FROM says.
+        test: the condition itself.
+    """
+
+    left: Expr
+    right: Expr
+    nulls: bool
+    test: Expr
+
+    @property
+    def sides(self) -> tuple[Expr, Expr]:
+        return self.left, self.right
+
+
+@dataclass(frozen=True)
 class Condition:
     """A join's condition, taken apart.
 
@@ -24,8 +43,13 @@ class Condition:
 
     left: Relation
     right: Relation
-    pairs: tuple[tuple[Expr, Expr], ...]
+    pairs: tuple[Pair, ...]
     rest: Expr | None
+
+    def turned(self) -> Condition:
+        """The same with the sides exchanged."""
+        pairs = tuple(Pair(pair.right, pair.left, pair.nulls, pair.test) for pair in self.pairs)
+        return Condition(self.right, self.left, pairs, self.rest)
 
     def mentioned(self) -> list[Expr]:
         """The rest, as a list."""
@@ -35,7 +59,7 @@ class Condition:
 def taken_apart(join: Join) -> Condition:
     """The condition of a join by what can be done with its parts."""
     left_ids, right_ids = ids(join.left), ids(join.right)
-    pairs: list[tuple[Expr, Expr]] = []
+    pairs: list[Pair] = []
     below: tuple[list[Expr], list[Expr]] = ([], [])
     rest: list[Expr] = []
     for part in conjuncts(join.condition):
@@ -56,13 +80,13 @@ def taken_apart(join: Join) -> Condition:
     return Condition(left, right, tuple(pairs), conjunction(rest))
 
 
-def _pair(part: Expr, left: frozenset[str], right: frozenset[str]) -> tuple[Expr, Expr] | None:
-    if not isinstance(part, Call) or part.name != "=":
+def _pair(part: Expr, left: frozenset[str], right: frozenset[str]) -> Pair | None:
+    if not isinstance(part, Call) or part.name not in {"=", "is not distinct from"}:
         return None
     one, other = part.args
     for mine, theirs in ((one, other), (other, one)):
         if _only(mine, left, right) and _only(theirs, right, left):
-            return mine, theirs
+            return Pair(mine, theirs, part.name != "=", part)
     return None
 
 

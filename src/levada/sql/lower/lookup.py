@@ -33,10 +33,10 @@ def indexed(left: Lowered, right: Lowered, parts: Condition, context: Context) -
     """How an index of the right can serve a join; None: it can't, or reading it all costs less."""
     if not right.indexes or not all(set(stage) == {"$match"} for stage in right.stages):
         return None
-    for number, (mine, theirs) in enumerate(parts.pairs):
-        local, foreign = _path(mine, left.row), _path(theirs, right.row)
-        if local and foreign and foreign in right.indexes:
-            rows = costs.looked_up(parts.left, parts.right, mine, foreign)
+    for number, pair in enumerate(parts.pairs):
+        local, foreign = _path(pair.left, left.row), _path(pair.right, right.row)
+        if local and foreign and foreign in right.indexes and not pair.nulls:
+            rows = costs.looked_up(parts.left, parts.right, pair.left, foreign)
             if rows is not None:
                 text = f"looks about {rows:,.0f} rows up by the index on {foreign}"
                 context.note("join", text, right.collection or "")
