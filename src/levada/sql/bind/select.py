@@ -218,4 +218,5 @@ def _name(node: exp.Expression) -> str:
     """The name of a result column: its alias, its own name, else its text."""
     if isinstance(node, exp.Alias | exp.Column | exp.Dot):
         return str(node.alias_or_name) or str(node.name)
-    return str(node.sql(Levada, normalize_functions="lower"))
+    dialect = Levada if node.find(exp.Bracket) else "duckdb"  # DuckDB's generator counts items from 0
+    return str(node.sql(dialect, normalize_functions="lower"))
