@@ -20,8 +20,8 @@ _HEAD = """# SQL
 
 What `levada sql`, `levada.sql` and the `sql` step with `engine: mongodb` understand: DuckDB's dialect, and
 `datediff(end, start)` in days. `--dialect` takes any other that sqlglot knows. Everything runs inside
-MongoDB, 6.0 or newer. NULL and an absent field are the same; `is_missing` tells them apart. This page is made from the
-compiler's own tables, and every example in it is run by a test.
+MongoDB, 6.0 or newer. NULL and an absent field are the same; `is_missing` tells them apart. This page is
+made from the compiler's own tables, and every example in it is run by a test.
 """
 
 _TYPES = (

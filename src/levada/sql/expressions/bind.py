@@ -14,8 +14,8 @@ from levada.sql.expression import Call, Case, Constant, Expr
 from levada.sql.expressions import syntax
 from levada.sql.expressions.registry import FUNCTIONS, NODES
 from levada.sql.expressions.table import Function
-from levada.sql.expressions.unify import coerce
-from levada.sql.types import BOOLEAN, VARCHAR
+from levada.sql.expressions.unify import coerce, implicit, literal
+from levada.sql.types import BOOLEAN, VARCHAR, SqlType
 
 _QUERIES = (exp.Query, exp.Exists)
 _CALLS = (exp.Func, exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Explode)
@@ -106,7 +106,7 @@ class ScalarBinder:
             SqlError: it does not take these types, or such a constant.
         """
         signature = function.typing([arg.type for arg in args])
-        if signature is None:
+        if signature is None or not _fits(args, signature.args):
             types = ", ".join(str(arg.type) for arg in args)
             raise refuse(f"{function.name}({function.takes}) does not take ({types})", node)
         taken = tuple(coerce(arg, kind, node) for arg, kind in zip(args, signature.args, strict=True))
@@ -153,6 +153,10 @@ def arguments(node: exp.Expression, parts: Sequence[str] = ()) -> list[exp.Expre
             one for one in (given if isinstance(given, list) else [given]) if isinstance(one, exp.Expression)
         ]
     return found
+
+
+def _fits(args: Sequence[Expr], kinds: Sequence[SqlType]) -> bool:
+    return all(literal(arg) or implicit(arg.type, kind) for arg, kind in zip(args, kinds, strict=True))
 
 
 def _is_subquery(node: exp.Expression) -> bool:

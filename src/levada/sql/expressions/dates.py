@@ -287,8 +287,7 @@ TABLE = (
     ),
     Function(
         "date_diff", times((VARCHAR,), BIGINT, 2), _diff, nulls="native",
-        nodes=(exp.DateDiff, exp.TimestampDiff, exp.DatetimeDiff, exp.TsOrDsDiff),
-        parts=("unit", "expression", "this"), takes="unit, start, end",
+        takes="unit, start, end",
         note="counts boundaries; also datediff(end, start), in days",
         example="date_diff('month', DATE '2026-01-31', DATE '2026-03-01') = 2",
     ),

@@ -100,6 +100,13 @@ def to_unit(unit: str) -> Rule:
     return rule
 
 
+def _distance(binder: ScalarBinder, node: exp.Func) -> Expr:
+    """date_diff(unit, start, end); without a unit, as MySQL's, in days."""
+    unit = node.args.get("unit")
+    parts = [unit if unit is not None else exp.var("day"), node.expression, node.this]
+    return binder.apply("date_diff", [binder.bind(part) for part in parts], node)
+
+
 def _epoch(binder: ScalarBinder, node: exp.UnixToTime) -> Expr:
     scale = node.args.get("scale")
     name = {"": "to_timestamp", "0": "to_timestamp", "3": "epoch_ms"}.get(scale.name if scale else "")
@@ -139,6 +146,7 @@ RULES: dict[type[exp.Expression], Rule] = {
     exp.Sub: _difference,
     exp.Extract: _extract,
     exp.AtTimeZone: _zone,
+    **dict.fromkeys((exp.DateDiff, exp.TimestampDiff, exp.DatetimeDiff, exp.TsOrDsDiff), _distance),
     exp.UnixToTime: _epoch,
     exp.Date: _date,
     exp.TsOrDsToDate: _date,
