@@ -31,18 +31,18 @@ DRIVERS = {
         *("connectors/duckdb", "connectors/lake", "connectors/reading.py", "connectors/staging.py"),
         *("connectors/totals.py", "connectors/keys.py", "connectors/telling.py", "engines/duckdb.py"),
     ),
-    "pymongo": ("connectors/mongodb", "state", "bson"),
+    "pymongo": ("connectors/mongodb", "state", "bson", "sql"),
     "pandas": (),
     "dlt": (),
     "requests": (),
     "connectorx": ("connectors/mysql",),
-    "sqlglot": ("engines", "connectors/mongodb", "connectors/mysql", "connectors/reading.py"),
+    "sqlglot": ("engines", "connectors/mongodb", "connectors/mysql", "connectors/reading.py", "sql"),
 }
 
 PUBLIC = {
     *("CheckFailed", "ConfigError", "Fatal", "Fenced", "LeaseHeld", "LevadaError", "PositionLost"),
     *("Retriable", "Skippable", "CircuitBreaker", "CircuitOpen", "RetryPolicy", "log_execution"),
-    *("Project", "StepContext", "StepResult", "Window", "copy", "load", "read"),
+    *("Project", "StepContext", "StepResult", "Window", "copy", "load", "read", "sql"),
 }
 
 
