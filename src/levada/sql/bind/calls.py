@@ -17,11 +17,11 @@ from levada.sql.bind.scalars import Scalars
 from levada.sql.bind.scope import Scope
 from levada.sql.catalog import spelled
 from levada.sql.errors import refuse
-from levada.sql.expression import AggregateCall, Column, Constant, Expr, SortKey, WindowCall, rebuilt
+from levada.sql.expression import AggregateCall, Cast, Column, Constant, Expr, SortKey, WindowCall, rebuilt
 from levada.sql.expressions.aggregates import TABLE as AGGREGATES
-from levada.sql.expressions.unify import coerce
+from levada.sql.expressions.unify import coerce, implicit
 from levada.sql.expressions.windows import TABLE as WINDOWS
-from levada.sql.types import BIGINT
+from levada.sql.types import BIGINT, VARCHAR, SqlType
 
 
 class Clauses:
@@ -142,7 +142,7 @@ class Clause(Scalars):
         if signature is None:
             types = ", ".join(str(arg.type) for arg in args)
             raise refuse(f"{row.name} does not take ({types})", node)
-        cast = [coerce(arg, kind, node) for arg, kind in zip(args, signature.args, strict=False)]
+        cast = [_taken(arg, kind, node) for arg, kind in zip(args, signature.args, strict=False)]
         return Taken([*cast, *args[len(cast) :]], signature.result)
 
     def keys(self, order: exp.Expression | None) -> tuple[SortKey, ...]:
@@ -233,6 +233,12 @@ class Clause(Scalars):
         name = self._clauses.groupings.setdefault(key, "") or self.context.statement.new()
         self._clauses.groupings[key] = name
         return Column(BIGINT, False, name)
+
+
+def _taken(arg: Expr, kind: SqlType, node: exp.Expression) -> Expr:
+    if kind == VARCHAR and not implicit(arg.type, kind):
+        return Cast(kind, arg.nullable, arg)  # text is made of anything
+    return coerce(arg, kind, node)
 
 
 class Taken:

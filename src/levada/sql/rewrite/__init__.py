@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from levada.sql.algebra import BoundQuery, Relation
 from levada.sql.rewrite.decorrelate import decorrelate
+from levada.sql.rewrite.eager import eager
 from levada.sql.rewrite.joinorder import ordered
+from levada.sql.rewrite.limits import limited
 from levada.sql.rewrite.prune import pruned
 from levada.sql.rewrite.pushdown import pushed
 
@@ -21,9 +23,9 @@ def rewritten(query: BoundQuery, new: Callable[[], str]) -> BoundQuery:
         new: gives fresh column ids.
     """
     query = decorrelate(query, new)
-    stored = tuple((name, _improved(one)) for name, one in query.stored)
-    return pruned(replace(query, relation=_improved(query.relation), stored=stored))
+    stored = tuple((name, _improved(one, new)) for name, one in query.stored)
+    return pruned(replace(query, relation=_improved(query.relation, new), stored=stored))
 
 
-def _improved(relation: Relation) -> Relation:
-    return ordered(pushed(relation))
+def _improved(relation: Relation, new: Callable[[], str]) -> Relation:
+    return limited(eager(ordered(pushed(relation)), new))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
 from levada.sql.algebra import (
     Aggregate,
@@ -151,6 +151,45 @@ class Linking:
         return any(
             index.unique and {path for path, _ in index.keys} <= fields for index in leaf.table.indexes
         )
+
+
+def distinct_values(expr: Expr, side: Relation, join: Join) -> float:
+    """About how many values an expression over one side of a join has.
+
+    A column that is compared with a key of the other side has at most as many as that table has rows; of
+    others nothing is known but that they repeat.
+    """
+    rows = estimated(side)
+    expr = uncast(expr)
+    if not isinstance(expr, Column):
+        return max(1.0, rows / 10)
+    other = join.right if side is join.left else join.left
+    for part in conjuncts(join.condition):
+        if isinstance(part, Call) and part.name == "=":
+            compared = [uncast(arg) for arg in part.args]
+            for one in compared:
+                if expr in compared and isinstance(one, Column) and one != expr:
+                    keyed = _keyed(other, one.id)
+                    return rows if keyed is None else min(rows, keyed)
+    return rows if _keyed(side, expr.id) is not None else max(1.0, rows / 10)
+
+
+def _keyed(relation: Relation, name: str) -> float | None:
+    """Rows of the table of which a column is the key; None: it is not a key."""
+    for one in _all(relation):
+        if isinstance(one, Scan):
+            field = next((field.name for own, field in one.fields if own == name), None)
+            if field is not None and any(
+                i.unique and [path for path, _ in i.keys] == [field] for i in one.table.indexes
+            ):
+                return float(UNKNOWN if one.table.rows is None else one.table.rows)
+    return None
+
+
+def _all(relation: Relation) -> Iterator[Relation]:
+    yield relation
+    for below in inputs(relation):
+        yield from _all(below)
 
 
 def uncast(expr: Expr) -> Expr:
