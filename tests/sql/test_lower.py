@@ -15,8 +15,9 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from pymongo import MongoClient
 
-from levada.sql.catalog import Field, FixedCatalog, TableSchema
+from levada.sql.catalog import Field, FixedCatalog, Index, TableSchema
 from levada.sql.compiler import compile as compile_sql
+from levada.sql.lower import costs
 from levada.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -119,13 +120,19 @@ def server(mongo: MongoClient[dict[str, Any]], worker_id: str) -> Iterator[Any]:
     mongo.drop_database(database.name)
 
 
+def tables(indexes: tuple[Index, ...] = (), rows: dict[str, int] | None = None) -> FixedCatalog:
+    found = []
+    for name, (count, proven) in TABLES.items():
+        fields = (Field(column, kind, True, proven) for column, kind in TYPES.items())
+        columns = (Field("id", INTEGER, False, proven), *fields)
+        size = count if rows is None else rows[name]
+        found.append(TableSchema(name, columns, indexes=indexes, rows=size, bytes=200))
+    return FixedCatalog.of(*found)
+
+
 @pytest.fixture(scope="module")
 def catalog() -> FixedCatalog:
-    tables = []
-    for name, (count, proven) in TABLES.items():
-        fields = [Field(column, kind, True, proven) for column, kind in TYPES.items()]
-        tables.append(TableSchema(name, (Field("id", INTEGER, False, proven), *fields), rows=count))
-    return FixedCatalog.of(*tables)
+    return tables()
 
 
 @pytest.mark.parametrize(("family", "sql"), queries())
@@ -135,3 +142,30 @@ def test_answers_like_duckdb(
     expected = of_duckdb(duck, sql)
     answer = of_plan(server, compile_sql(sql, catalog))
     assert not differences(answer, expected, ordered=family == "orders")
+
+
+JOINS = [query for query in queries() if query.values[0] in {"joins", "subqueries"}]
+
+
+@pytest.mark.parametrize(("family", "sql"), JOINS)
+def test_answers_alike_by_an_index(
+    server: Any, duck: duckdb.DuckDBPyConnection, family: str, sql: str
+) -> None:
+    """The indexes need not be there for `$lookup` to give the same rows."""
+    indexes = tuple(Index(column, ((column, 1),)) for column in TYPES)
+    known = tables(indexes, {"t": 10, "u": 10_000_000, "e": 10_000_000})
+    plan = compile_sql(sql, known)
+    if "t.i = u.i" in sql and family == "joins" and not {"full", "right"} & set(sql.split()):
+        assert "localField" in str(plan.pipeline)
+    assert not differences(of_plan(server, plan), of_duckdb(duck, sql), ordered=False)
+
+
+@pytest.mark.parametrize(("family", "sql"), JOINS)
+def test_answers_alike_in_shares(
+    server: Any, duck: duckdb.DuckDBPyConnection, family: str, sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "_PUSHED", 300.0)
+    plan = compile_sql(sql, tables())
+    if "t.i = u.i" in sql and family == "joins" and not {"full", "right"} & set(sql.split()):
+        assert "$rand" in str(plan.pipeline)
+    assert not differences(of_plan(server, plan), of_duckdb(duck, sql), ordered=False)

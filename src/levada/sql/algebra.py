@@ -347,7 +347,8 @@ def free(relation: Relation) -> frozenset[str]:
     if isinstance(relation, Scan):
         made = frozenset(name for name, _ in relation.fields)
     mentioned = frozenset[str]().union(*(columns(expr) for expr in expressions(relation)))
-    outer = frozenset[str]().union(*(free(one) for one in below))
+    outers = [free(one) for one in below]
     if isinstance(relation, Apply):  # the right may use the left's columns
-        outer = free(relation.left) | (free(relation.right) - ids(relation.left))
+        outers[1] -= ids(relation.left)
+    outer = frozenset[str]().union(*outers)
     return (mentioned - made) | outer
