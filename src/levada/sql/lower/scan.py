@@ -9,7 +9,7 @@ from levada.sql.catalog import Field, TableSchema
 from levada.sql.expression import columns
 from levada.sql.expressions.emit import Place, value
 from levada.sql.expressions.filters import foreign
-from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched
+from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched, wrong_types
 from levada.sql.plan import Scanned, Stage
 
 
@@ -17,7 +17,8 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
     """The documents of a collection, where they are of the declared types."""
     used = set(needed) | (columns(scan.condition) if scan.condition is not None else set())
     fields = [(name, field) for name, field in scan.fields if name in used]
-    row = {name: place_of(field) for name, field in fields}
+    single = _single(scan.table)
+    row = {name: replace(place_of(field), scalar=field.name in single) for name, field in fields}
     source = Lowered(scan.table.source, (), row, indexes=_indexes(scan.table))
     lowered = filtered(source, scan.condition, context)
     unproven = tuple(field for _, field in fields if not field.proven and foreign(field.type))
@@ -30,6 +31,14 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
 
 def _indexes(table: TableSchema) -> frozenset[str]:
     return frozenset({"_id"} | {index.keys[0][0] for index in table.indexes if index.complete})
+
+
+def _single(table: TableSchema) -> frozenset[str]:
+    """Fields of which an index says that no document has an array there."""
+    found = [(index.multikey, index.keys) for index in table.indexes if index.complete]
+    return frozenset(
+        path for arrays, keys in found if arrays is not None for path, _ in keys if path not in arrays
+    )
 
 
 def plain(name: str) -> bool:
@@ -51,18 +60,11 @@ def check(fields: tuple[Field, ...]) -> Stage:
     `$type` of the match language costs next to nothing; what fails is evaluated where it finds something.
     """
     odd = [field for field in fields if not plain(field.name)]
-    wrong = [_wrong(field) for field in fields if plain(field.name)]
+    wrong = [wrong_types(f.name, f.type) for f in fields if plain(f.name)]
     wrong += [{"$expr": {"$in": [{"$type": place_of(f).value}, foreign(f.type)]}} for f in odd]
     some = place_of(fields[0]).value
     failing = {"$gt": [{"$multiply": [{"$eq": [some, None]}, 1]}, 0]}
     return {"$or": [{"$nor": wrong}, {"$expr": failing}]}
-
-
-def _wrong(field: Field) -> Stage:
-    others: Stage = {field.name: {"$type": foreign(field.type)}}
-    if field.type.name != "LIST":
-        return others
-    return {"$and": [others, {field.name: {"$not": {"$type": "array"}}}]}  # $type looks into arrays, too
 
 
 def lower_values(values: Values, _needed: Needed, context: Context) -> Lowered:

@@ -18,6 +18,7 @@ from levada.sql.expressions.filters import foreign
 from levada.sql.expressions.pieces import both, simple
 from levada.sql.expressions.table import Emitted
 from levada.sql.plan import Note, Scanned, Stage
+from levada.sql.types import SqlType
 
 #: How often the relation above says each column; a computation that is said more than once is made a field.
 Needed = Mapping[str, int]
@@ -173,14 +174,22 @@ def matched(filters: list[Stage]) -> Stage:
     return {"$and": flat} if len(flat) > 1 else flat[0]
 
 
+def wrong_types(path: str, kind: SqlType) -> Stage:
+    """The filter that finds values a column of this type must not hold."""
+    others: Stage = {path: {"$type": foreign(kind)}}
+    if kind.name != "LIST":
+        return others
+    return {"$and": [others, {path: {"$not": {"$type": "array"}}}]}  # $type looks at a list's items, too
+
+
 def unless_foreign(test: Stage, exprs: Iterable[Expr], row: Row) -> Stage:
     """The filter, and whatever has values of other types, so that the scan's check sees them."""
     seen: dict[str, Stage] = {}
     for expr in exprs:
         for part in walk(expr):
             place = row.get(part.id) if isinstance(part, Column) else None
-            if place is not None and place.path and not place.proven and (names := foreign(part.type)):
-                seen[place.path] = {place.path: {"$type": names}}
+            if place is not None and place.path and not place.proven and foreign(part.type):
+                seen[place.path] = wrong_types(place.path, part.type)
     return {"$or": [test, *seen.values()]} if seen else test
 
 
