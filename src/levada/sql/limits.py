@@ -25,6 +25,8 @@ DIFFERENCES: Final[tuple[tuple[str, str, str], ...]] = (
     ("`struct = struct`, `list < list`", "refused: compare fields or items", "compared part by part"),
     ("`reverse(text)`", "by code points", "by what looks like one letter"),
     ("`list_position(list, NULL)`", "NULL", "the place of the first NULL"),
+    ("`string_split(text, NULL)`", "NULL", "the whole text in a list"),
+    ("`regexp_replace(text, '', x, 'g')`", "nothing put at the end", "also at the end"),
     ("regular expressions", "PCRE; the pattern is a literal", "RE2"),
     ("`'0x10'::INTEGER`", "an error", "16"),
     ("a `TIMESTAMP` finer than milliseconds", "cut", "kept"),

@@ -138,10 +138,18 @@ class ScalarBinder:
         return coerce(self.bind(node), BOOLEAN, node)
 
     def chosen(self, branches: Sequence[tuple[Expr, Expr]], default: Expr) -> Expr:
-        """CASE over values of one type."""
-        values = [value for _, value in branches]
-        nullable = default.nullable or any(value.nullable for value in values)
-        return Case(default.type, nullable, tuple(branches), default)
+        """CASE over values of one type; what constants decide is decided at once."""
+        kept: list[tuple[Expr, Expr]] = []
+        for when, then in branches:
+            if not isinstance(when, Constant):
+                kept.append((when, then))
+            elif when.value is True:
+                default = then
+                break
+        if not kept or all(then == default and isinstance(then, Constant) for _, then in kept):
+            return default
+        nullable = default.nullable or any(then.nullable for _, then in kept)
+        return Case(default.type, nullable, tuple(kept), default)
 
 
 def arguments(node: exp.Expression, parts: Sequence[str] = ()) -> list[exp.Expression]:

@@ -118,6 +118,8 @@ def _call(call: Call, row: Row) -> Emitted:
 
 def _guarded(call: Call, args: list[Emitted]) -> Emitted:
     function = FUNCTIONS[call.name]
+    if any(arg is None for arg in args):
+        return None  # the server would try the function over a constant null before the guard
     certain = replace(call, args=tuple(replace(arg, nullable=False) for arg in call.args))
     if function.condition is not None:
         inner = function.condition(certain, args, True)
@@ -145,7 +147,8 @@ def _otherwise(call: Call, row: Row) -> Emitted:
 def _case(expr: Case, row: Row) -> Emitted:
     if (parts := _coalesced(expr)) is not None:
         emitted = [_value(part, row) for part in parts]
-        return emitted[0] if len(emitted) == 1 else {"$ifNull": emitted}
+        once = [part for place, part in enumerate(emitted) if part not in emitted[:place]]
+        return once[0] if len(once) == 1 else {"$ifNull": once}
     branches = [(condition(when, row), _value(then, row)) for when, then in expr.branches]
     return _switch(branches, _value(expr.default, row))
 
@@ -158,11 +161,21 @@ def _switch(branches: list[tuple[Emitted, Emitted]], default: Emitted) -> Emitte
             break
         if when is not False:
             kept.append((when, then))
-    if not kept:
+    if all(then == default for _, then in kept):
         return default
+    *results, default = _told_apart([*(then for _, then in kept), default])
     if len(kept) == 1:
-        return {"$cond": [kept[0][0], kept[0][1], default]}
-    return {"$switch": {"branches": [{"case": w, "then": t} for w, t in kept], "default": default}}
+        return {"$cond": [kept[0][0], results[0], default]}
+    cases = [{"case": when, "then": then} for (when, _), then in zip(kept, results, strict=True)]
+    return {"$switch": {"branches": cases, "default": default}}
+
+
+def _told_apart(results: list[Emitted]) -> list[Emitted]:
+    """The server's `$group` fails ("duplicate field") where one path is two results of a `$cond`."""
+    return [
+        {"$ifNull": [result, None]} if isinstance(result, str) and result in results[:place] else result
+        for place, result in enumerate(results)
+    ]
 
 
 def _coalesced(expr: Case) -> list[Expr] | None:

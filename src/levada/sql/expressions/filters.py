@@ -159,10 +159,10 @@ def _null(call: Call, row: Mapping[str, Place], wanted: bool) -> Filter | None:
         return None
     is_null = (call.name == "is null") is wanted
     kind = plain(call.args[0]).type
+    if kind.name == "LIST":
+        return None  # to the match language an array that holds null is null, too
     if not is_null:
         return {place.path: {"$ne": None}}  # values of other types are not null either
-    if kind.name == "LIST":
-        return None  # an array that holds null would match
     return _seen(place, kind, {place.path: None})
 
 
@@ -193,8 +193,14 @@ def _seen(place: Place, kind: SqlType, *filters: Filter) -> Filter:
         left_out = left_out | {"array"}
     others = [name for name in foreign(kind) if name not in left_out]
     if not place.proven and others:
-        parts.append({place.path: {"$type": others}})
+        parts.append(of_types(place.path, kind, others))
     return parts[0] if len(parts) == 1 else {"$or": parts}
+
+
+def of_types(path: str, kind: SqlType, others: list[str]) -> Filter:
+    """The documents with values of other types; `$type` looks into arrays, which a list column has."""
+    found: Filter = {path: {"$type": others}}
+    return {"$and": [found, {path: {"$not": {"$type": "array"}}}]} if kind.name == "LIST" else found
 
 
 _RULES = {

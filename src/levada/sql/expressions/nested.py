@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from levada.sql.expression import Call, Cast, Constant
 from levada.sql.expressions.casts import cast
-from levada.sql.expressions.pieces import given, known, stored
+from levada.sql.expressions.pieces import both, given, known, stored
 from levada.sql.expressions.strings import joined_list
 from levada.sql.expressions.table import Emitted, Function, Signature, Typing
 from levada.sql.expressions.unify import meet
@@ -164,25 +164,25 @@ def _item(call: Call, args: list[Emitted]) -> Emitted:
         return None
     if isinstance(place, int):
         return {"$arrayElemAt": [args[0], place - 1 if place > 0 else place]}
-    index = {"$cond": [{"$gt": [args[1], 0]}, {"$subtract": [args[1], 1]}, args[1]]}
-    return {"$cond": [{"$eq": [args[1], 0]}, None, {"$arrayElemAt": [args[0], index]}]}
+    return {"$cond": [{"$eq": [args[1], 0]}, None, {"$arrayElemAt": [args[0], from_zero(args[1])]}]}
+
+
+def from_zero(place: Emitted) -> Emitted:
+    """A place from 1, or from the end, as `$arrayElemAt` takes it: within 32 bits."""
+    index = {"$cond": [{"$gt": [place, 0]}, {"$subtract": [place, 1]}, place]}
+    return {"$max": [{"$min": [index, 2**31 - 1]}, -(2**31)]}
 
 
 def bounds(size: Emitted, start: Emitted | None, end: Emitted | None) -> tuple[Emitted, Emitted]:
     """A slice's first place from 0 and how many it has, for ends counted from 1 or negative."""
-    low: Emitted = (
-        0
-        if start is None
-        else {
-            "$cond": [
-                {"$lt": [start, 0]},
-                {"$max": [{"$add": [size, start]}, 0]},
-                {"$max": [{"$subtract": [start, 1]}, 0]},
-            ]
-        }
-    )
-    high: Emitted = size if end is None else {"$cond": [
-        {"$lt": [end, 0]}, {"$add": [size, end, 1]}, {"$min": [end, size]}]}  # fmt: skip
+    low: Emitted = 0
+    if start is not None:
+        back = {"$max": [{"$add": [size, start]}, 0]}
+        ahead = {"$max": [{"$subtract": [start, 1]}, 0]}
+        low = {"$min": [size, {"$cond": [{"$lt": [start, 0]}, back, ahead]}]}
+    high: Emitted = size
+    if end is not None:
+        high = {"$cond": [{"$lt": [end, 0]}, {"$add": [size, end, 1]}, {"$min": [end, size]}]}
     return low, {"$max": [{"$subtract": [high, low]}, 0]}
 
 
@@ -204,7 +204,9 @@ def _slice(call: Call, args: list[Emitted]) -> Emitted:
     else:
         whole = {"$slice": [args[0], low, {"$max": ["$$count", 1]}]}
         cut = {"$let": {"vars": {"count": count}, "in": {"$cond": [{"$gt": ["$$count", 0]}, whole, []]}}}
-    return {"$cond": [given(args[0]), cut, None]} if call.args[0].nullable else cut
+    told = zip(call.args, args, strict=True)
+    tests = [given(arg) for part, arg in told if part.nullable and not isinstance(part, Constant)]
+    return {"$cond": [both(tests), cut, None]} if tests else cut
 
 
 def _slice_typing(types: Sequence[SqlType]) -> Signature | None:

@@ -50,6 +50,8 @@ def _bracket(binder: ScalarBinder, node: exp.Bracket) -> Expr:
     place = binder.bind(index)
     if value.type.name == "STRUCT" and isinstance(place, Constant) and place.type == VARCHAR:
         return binder.member(value, str(place.value), node)
+    if isinstance(value, Constant) and value.value is None and value.type == VARCHAR:
+        return value
     if value.type == VARCHAR:
         return binder.apply("list_slice", [value, place, place], node)
     if value.type == VARIANT:
@@ -66,6 +68,8 @@ def _from_zero(place: Expr, node: exp.Expression) -> Expr:
 def _slice(binder: ScalarBinder, value: Expr, index: exp.Slice, node: exp.Bracket) -> Expr:
     if index.args.get("step") is not None:
         raise refuse("a slice with a step does not run on MongoDB", node)
+    if isinstance(value, Constant) and value.value is None:
+        return value
     ends = [index.this, index.expression]
     bound = [
         binder.bind(end) if isinstance(end, exp.Expression) else Constant(BIGINT, True, None) for end in ends

@@ -120,13 +120,24 @@ def _log(call: Call, args: list[Emitted]) -> Emitted:
         value = {"$log": [number, 2]}
     elif known(call.args[0]) == 10 and len(args) == 2:
         value = {"$log10": number}
-    zero = {"$cond": [{"$eq": [number, 0]}, -_INF, _NAN]}
-    return {"$cond": [{"$and": usable} if len(usable) > 1 else usable[0], value, zero]}
+    if len(args) == 1:
+        return {"$cond": [usable[0], value, {"$cond": [{"$eq": [number, 0]}, -_INF, _NAN]}]}
+    safe = _real("$ln", 0, -_INF)
+    return {"$cond": [{"$and": usable}, value, _ratio(safe(call, [number]), safe(call, [base]))]}
 
 
-def _power(_call: Call, args: list[Emitted]) -> Emitted:
+def _ratio(left: Emitted, right: Emitted) -> Emitted:
+    """A quotient as IEEE 754 has it."""
+    return bound([left, right], lambda n: {
+        "$cond": [{"$eq": [n[1], 0]}, {"$multiply": [n[0], _INF]}, {"$divide": n}]
+    })  # fmt: skip
+
+
+def _power(call: Call, args: list[Emitted]) -> Emitted:
     """A double as in C; MongoDB fails for zero to a negative power."""
     base, power = args
+    if known(call.args[0]) == 0 and (known(call.args[1]) or 0) < 0:
+        return _INF
     usual = {"$pow": [{"$toDouble": base}, power]}
     return {"$cond": [{"$and": [{"$eq": [base, 0]}, {"$lt": [power, 0]}]}, _INF, usual]}
 

@@ -124,7 +124,8 @@ def fail(text: str, value: Emitted) -> Emitted:
     Args:
         value: anything of the row: a constant expression would fail before the first row is read.
     """
-    return {"$toInt": {"$concat": [f"levada: {text}", {"$substrCP": [{"$type": value}, 0, 0]}]}}
+    row = value if isinstance(value, str) and value.startswith("$") else {"$rand": {}}
+    return {"$toInt": {"$concat": [f"levada: {text}", {"$substrCP": [{"$type": row}, 0, 0]}]}}
 
 
 def javascript(body: str, *args: Emitted) -> Emitted:

@@ -112,7 +112,8 @@ def _end(start: Emitted, args: list[Emitted], length: Emitted) -> Emitted:
 def _between(text: Emitted, start: Emitted, end: Emitted) -> Emitted:
     """The characters from one place to before another, in whichever order; places outside are cut off."""
     return {"$let": {
-        "vars": {"low": {"$max": [{"$min": [start, end]}, 0]}, "high": {"$max": [start, end, 0]}},
+        "vars": {"low": {"$min": [{"$max": [{"$min": [start, end]}, 0]}, 2**31 - 1]},
+                 "high": {"$min": [{"$max": [start, end, 0]}, 2**31 - 1]}},
         "in": {"$substrCP": [text, "$$low", {"$subtract": ["$$high", "$$low"]}]},
     }}  # fmt: skip
 
@@ -155,16 +156,19 @@ def _repeat(_call: Call, args: list[Emitted]) -> Emitted:
 
 
 def _pad(left: bool) -> Callable[[Call, list[Emitted]], Emitted]:
-    def emit(_call: Call, args: list[Emitted]) -> Emitted:
+    def emit(call: Call, args: list[Emitted]) -> Emitted:
         text, width, filling = args if len(args) > 2 else [*args, " "]
+        sure = len(args) == 2 or known(call.args[2])
         lacking = {"$max": [{"$subtract": [width, _length(text)]}, 0]}
         rounds = {"$ceil": {"$divide": ["$$lacking", _length(filling)]}}
         padding = {"$substrCP": [_repeated(filling, rounds), 0, "$$lacking"]}
         cut = {"$substrCP": [text, 0, {"$max": [width, 0]}]}
-        return {"$let": {"vars": {"lacking": lacking}, "in": {"$switch": {"branches": [
-            {"case": {"$eq": ["$$lacking", 0]}, "then": cut},
-            {"case": {"$eq": [filling, ""]}, "then": fail("there is nothing to pad a text with", text)},
-        ], "default": {"$concat": [padding, text] if left else [text, padding]}}}}}  # fmt: skip
+        padded: Emitted = {"$concat": [padding, text] if left else [text, padding]}
+        if not sure:
+            nothing = fail("there is nothing to pad a text with", filling)
+            padded = {"$cond": [{"$eq": [filling, ""]}, nothing, padded]}
+        padded = {"$cond": [{"$eq": ["$$lacking", 0]}, cut, padded]}
+        return {"$let": {"vars": {"lacking": lacking}, "in": padded}}
 
     return emit
 
@@ -222,7 +226,17 @@ def _split_part(call: Call, args: list[Emitted]) -> Emitted:
     index = (
         (place - 1 if place > 0 else place)
         if isinstance(place, int)
-        else {"$cond": [{"$gt": [args[2], 0]}, {"$subtract": [args[2], 1]}, args[2]]}
+        else {
+            "$max": [
+                {
+                    "$min": [
+                        {"$cond": [{"$gt": [args[2], 0]}, {"$subtract": [args[2], 1]}, args[2]]},
+                        2**31 - 1,
+                    ]
+                },
+                -(2**31),
+            ]
+        }
     )
     found = {"$ifNull": [{"$arrayElemAt": [pieces, index]}, ""]}
     return found if place else {"$cond": [{"$eq": [args[2], 0]}, "", found]}

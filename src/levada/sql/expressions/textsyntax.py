@@ -84,7 +84,7 @@ def _rounded(name: str) -> Rule:
         digits = node.args.get("decimals")
         args = [binder.bind(node.this), *([binder.bind(digits)] if digits is not None else [])]
         found = binder.apply(name, args, node)
-        if not isinstance(found, Call) or found.type.name != "DECIMAL":
+        if not isinstance(found, Call | Constant) or found.type.name != "DECIMAL":
             return found
         count = args[1].value if len(args) > 1 and isinstance(args[1], Constant) else 0
         return replace(found, type=round_type(args[0].type, count))
