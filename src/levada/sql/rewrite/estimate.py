@@ -139,7 +139,7 @@ class Linking:
             leaf = self._leaves[self._owners[name]]
             base = _base(leaf)
             unique = base is not None and self._unique(self._owners[name], [name])
-            (keys if unique else others).append(base or estimated(leaf))
+            (keys if unique else others).append(base or self.rows[self._owners[name]])
         return min(keys) if keys else max(others) / 10
 
     def _unique(self, place: int, names: Sequence[str]) -> bool:
@@ -221,12 +221,6 @@ def _base(relation: Relation) -> float | None:
     return None if scan is None else float(UNKNOWN if scan.table.rows is None else max(scan.table.rows, 1))
 
 
-def matches(left: Relation, right: Relation, conditions: list[Expr]) -> float:
-    """Rows of an inner join under these conditions."""
-    linking = Linking([left, right], conditions)
-    return linking.joined([0], linking.rows[0], 1)
-
-
 def _scan(scan: Scan) -> float:
     rows = UNKNOWN if scan.table.rows is None else float(scan.table.rows)
     unique = {index.keys[0][0] for index in scan.table.indexes if index.unique and len(index.keys) == 1}
@@ -239,12 +233,13 @@ def _scan(scan: Scan) -> float:
 
 
 def _joined(join: Join) -> float:
-    left = estimated(join.left)
     if join.kind in {"semi", "anti"}:
-        return max(1.0, left * 0.5)
+        return max(1.0, estimated(join.left) * 0.5)
     if join.kind == "mark":
-        return left
-    rows = matches(join.left, join.right, list(conjuncts(join.condition)))
+        return estimated(join.left)
+    linking = Linking([join.left, join.right], list(conjuncts(join.condition)))
+    left, right = linking.rows
+    rows = linking.joined([0], left, 1)
     if join.kind in {"left", "full"}:
         rows = max(rows, left)
-    return max(rows, estimated(join.right)) if join.kind in {"right", "full"} else rows
+    return max(rows, right) if join.kind in {"right", "full"} else rows
