@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from levada.sql.algebra import Aggregate
 from levada.sql.errors import SqlError
@@ -37,7 +37,7 @@ def lower_aggregate(relation: Aggregate, needed: Needed, context: Context) -> Lo
     row = context.row(lowered)
     groups = {name: placed(value(expr, row)) for name, expr in relation.groups}
     nullable = {name: expr.nullable for name, expr in relation.groups}
-    grouped = _Grouped(lowered, row, groups, nullable, [], [])
+    grouped = _Grouped(lowered, row, groups, nullable, context)
     for name, call in calls:
         (grouped.unique if distinct(call) else grouped.plain).append((name, call))
     result = grouped.result()
@@ -57,8 +57,9 @@ class _Grouped:
     row: Row
     groups: dict[str, Place]
     nullable: dict[str, bool]
-    plain: Calls
-    unique: Calls
+    context: Context
+    plain: Calls = field(default_factory=list)
+    unique: Calls = field(default_factory=list)
 
     def result(self) -> Lowered:
         if not self.unique:
@@ -116,6 +117,8 @@ class _Grouped:
     # Several sets, or others that need all rows at once: every row once for each, told apart by a tag.
 
     def _tagged(self, sets: list[_Set], plain: dict[str, Place], into: Accumulators) -> Lowered:
+        text = f"reads every row {len(sets) + 1} times: {len(sets)} kinds of distinct values"
+        self.context.note("group", text, works=False)
         keys = self._key({name: f"${name}" for name in self.groups})
         cells = {name: projected(place) for name, place in self.groups.items()}
         cells |= {f"d{tag}": chosen.key(self.row) for tag, chosen in enumerate(sets, 1)}

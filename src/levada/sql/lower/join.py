@@ -87,6 +87,9 @@ def _nested(join: Join, parts: Condition, left: Lowered, right: Lowered, context
     """No keys that must be equal: every row with every row."""
     name = free_name(left.row, context.outer)
     right = materialised(right, right.row)
+    if join.condition is not None:
+        text = "compares every row of one side with every row of the other: no columns must be equal"
+        context.note("join", text, works=False)
     if join.kind == "inner":
         looked = nested(left, right, name, None, context)
         return with_matches(Matches(looked, name, _inside(right, name)), join, parts.rest, context)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from levada.sql.algebra import Scan, Stored, Values
 from levada.sql.catalog import Field, TableSchema
-from levada.sql.expression import columns
-from levada.sql.expressions.emit import Place, value
+from levada.sql.expression import columns, conjuncts
+from levada.sql.expressions.emit import Place, Row, match, value
 from levada.sql.expressions.filters import foreign
 from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched, wrong_types
 from levada.sql.plan import Scanned, Stage
@@ -21,6 +21,7 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
     row = {name: replace(place_of(field), scalar=field.name in single) for name, field in fields}
     source = Lowered(scan.table.source, (), row, indexes=_indexes(scan.table))
     lowered = filtered(source, scan.condition, context)
+    _note_filters(scan, row, context)
     unproven = tuple(field for _, field in fields if not field.proven and foreign(field.type))
     context.scans.append(Scanned(scan.table.name, scan.table.source, unproven))
     if not unproven:
@@ -31,6 +32,18 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
 
 def _indexes(table: TableSchema) -> frozenset[str]:
     return frozenset({"_id"} | {index.keys[0][0] for index in table.indexes if index.complete})
+
+
+def _note_filters(scan: Scan, row: Row, context: Context) -> None:
+    """Tell of conditions that the match language can't say: no index serves them."""
+    names = {name: field.name for name, field in scan.fields}
+    for part in conjuncts(scan.condition):
+        said = sorted(names[name] for name in columns(part) if name in names)
+        if match(part, context.row(Lowered(None, (), row))) is None and said:
+            text = (
+                f"a condition on {' and '.join(said)} is computed for every document: no index can serve it"
+            )
+            context.note("filter", text, scan.table.name, works=False)
 
 
 def _single(table: TableSchema) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from levada.sql.algebra import BoundQuery
 from levada.sql.errors import SqlError
@@ -166,12 +167,52 @@ def filtered(lowered: Lowered, test: Expr | None, context: Context) -> Lowered:
 
 
 def matched(filters: list[Stage]) -> Stage:
-    """AND over filters; fields that come once stand side by side, as one would write them."""
+    """AND over filters, as one would write it: fields side by side, both ends of a range together."""
     flat = [one for part in filters for one in (part["$and"] if set(part) == {"$and"} else [part])]
-    keys = [key for one in flat for key in one]
-    if len(set(keys)) == len(keys) and keys:
-        return {key: body for one in flat for key, body in one.items()}
-    return {"$and": flat} if len(flat) > 1 else flat[0]
+    result: Stage = {}
+    rest: list[Stage] = []
+    for one in _factored(flat):
+        key = next(iter(one), "")
+        if len(one) != 1 or key in {"$and", "$nor"} or not _joins(result, key, one[key]):
+            rest.append(one)
+    if rest and result:
+        return {"$and": [result, *rest]}
+    return result if not rest else rest[0] if len(rest) == 1 else {"$and": rest}
+
+
+def _joins(result: Stage, key: str, body: Any) -> bool:
+    """Puts one more condition on a field beside those there are, if the two can stand together."""
+    if key not in result:
+        result[key] = body
+        return True
+    known = result[key]
+    if _compares(known) and _compares(body) and not set(known) & set(body):
+        result[key] = {**known, **body}
+        return True
+    return False
+
+
+def _compares(body: Any) -> bool:
+    return isinstance(body, dict) and bool(body) and set(body) <= {"$gt", "$gte", "$lt", "$lte", "$ne"}
+
+
+def _factored(filters: list[Stage]) -> list[Stage]:
+    """The filters, with (a OR wrong) AND (b OR wrong) as (a AND b) OR wrong: an index then sees a range."""
+    groups: dict[str, tuple[Stage, list[Stage]]] = {}
+    result: list[Stage] = []
+    for one in filters:
+        parts = one["$or"] if set(one) == {"$or"} else []
+        wrong = parts[-1] if parts and "$type" in str(parts[-1]) else None
+        if wrong is None:
+            result.append(one)
+            continue
+        rest = parts[0] if len(parts) == 2 else {"$or": parts[:-1]}
+        groups.setdefault(repr(wrong), (wrong, []))[1].append(rest)
+    for wrong, rests in groups.values():
+        found = matched(rests)
+        several = found["$or"] if set(found) == {"$or"} else [found]
+        result.append({"$or": [*several, wrong]})
+    return result
 
 
 def wrong_types(path: str, kind: SqlType) -> Stage:
