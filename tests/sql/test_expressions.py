@@ -101,6 +101,8 @@ def filter_of(sql: str, wanted: bool = True) -> Any:
         ("dt >= date '2024-01-31' + interval 1 month", {"dt": {"$gte": datetime(2024, 2, 29, tzinfo=UTC)}}),
         ("dt = '2024-02-29'", {"dt": datetime(2024, 2, 29, tzinfo=UTC)}),
         ("i = 1 or s = 'x'", {"$or": [{"i": 1}, {"s": "x"}]}),
+        ("st.a = 1", {"st.a": 1}),
+        ("st.\"$b\" = 'x'", None),
         ("i + 1 = 2", None),
         ("i = b", None),
         ("l = [1]", None),
@@ -122,6 +124,12 @@ def test_lets_values_of_other_types_through_where_a_column_may_hold_them() -> No
     assert {"string", "array", "bool"} <= set(found["$or"][1]["i"]["$type"])
     scalar = {"i": Place("$i", "i", scalar=True)}
     assert "array" not in match(bound("i > 5"), scalar)["$or"][1]["i"]["$type"]  # type: ignore[index]
+
+
+@pytest.mark.unit
+def test_uses_an_index_on_a_field_and_keeps_to_the_condition() -> None:
+    found = match(bound("st.a > 5"), UNPROVEN)
+    assert found == {"$and": [{"st.a": {"$gt": 5}}, {"$expr": {"$gt": ["$st.a", 5]}}]}
 
 
 @pytest.mark.unit
@@ -150,6 +158,7 @@ def test_emits_what_a_person_would_write(sql: str, emitted: Any) -> None:
 def test_keeps_long_chains_flat() -> None:
     chain = bound(" or ".join(f"i = {number}" for number in range(500)))
     assert len(condition(chain, PROVEN)["$or"]) == 500
+    assert len(value(bound("+".join(["i"] * 300)), PROVEN)["$add"]) == 300
     assert len(value(bound(" || ".join(["s"] * 300)), PROVEN)["$concat"]) == 300
 
 

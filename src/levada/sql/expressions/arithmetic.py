@@ -72,12 +72,23 @@ def _checked(operator: str) -> Callable[[Call, list[Emitted]], Emitted]:
     """BSON turns an int64 that is too large into a double: `$toLong` makes that an error."""
 
     def emit(call: Call, args: list[Emitted]) -> Emitted:
-        result: Emitted = {operator: args}
+        result: Emitted = {operator: _spread(operator, call, args)}
         if call.type == BIGINT and bound_of(call) >= _LIMIT:
             return {"$toLong": result}
         return result
 
     return emit
+
+
+def _spread(operator: str, call: Call, args: list[Emitted]) -> list[Emitted]:
+    """`a + b + c` in one operator: expressions nest no deeper than about 100."""
+    first, left = args[0], call.args[0]
+    if operator == "$subtract" or not isinstance(left, Call) or left.type.name != call.type.name:
+        return args
+    if isinstance(first, dict) and set(first) == {"$toLong"}:
+        first = first["$toLong"]
+    inner = first.get(operator) if isinstance(first, dict) else None
+    return [*inner, *args[1:]] if isinstance(inner, list) else args
 
 
 def _divide(call: Call, args: list[Emitted]) -> Emitted:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from levada.sql.expression import Call, Cast, Column, Constant, Expr
+from levada.sql.expression import Call, Cast, Column, Constant, Expr, walk
+from levada.sql.expressions.nested import path_name
 from levada.sql.expressions.patterns import like_regex
-from levada.sql.expressions.pieces import stored
+from levada.sql.expressions.pieces import known, stored
 from levada.sql.types import SqlType
 
 if TYPE_CHECKING:
@@ -72,8 +74,25 @@ def match(expr: Expr, row: Mapping[str, Place], wanted: bool = True) -> Filter |
         case Call(name="and" | "or"):
             return _joined(expr, row, wanted)
         case Call() if expr.name in _RULES:
-            return _RULES[expr.name](expr, row, wanted)
+            return _exact(expr, row, wanted, _RULES[expr.name](expr, row, wanted))
     return None
+
+
+def _exact(expr: Call, row: Mapping[str, Place], wanted: bool, found: Filter | None) -> Filter | None:
+    """The filter; for a field of a struct that may hold anything, with the condition itself beside it.
+
+    The filter is there for an index. It sees into arrays, the condition does not.
+    """
+    from levada.sql.expressions.emit import condition
+
+    inside = [part for part in expr.args if isinstance(plain(part), Call)]
+    if found is None or not inside or all(place.proven for place in _roots(inside, row)):
+        return found
+    return {"$and": [found, {"$expr": condition(expr, row, wanted)}]}
+
+
+def _roots(parts: list[Expr], row: Mapping[str, Place]) -> list[Place]:
+    return [row[one.id] for part in parts for one in walk(part) if isinstance(one, Column)]
 
 
 match_ = match
@@ -103,10 +122,20 @@ def _converts(cast: Cast) -> bool:
 
 def _place(expr: Expr, row: Mapping[str, Place]) -> Place | None:
     expr = plain(expr)
+    if isinstance(expr, Call) and expr.name == "struct_extract":
+        return _inside(expr, row)
     if not isinstance(expr, Column):
         return None
     place = row[expr.id]
     return place if place.path else None
+
+
+def _inside(expr: Call, row: Mapping[str, Place]) -> Place | None:
+    """A field of a struct, by its path."""
+    outer, name = _place(expr.args[0], row), known(expr.args[1])
+    if outer is None or not path_name(name):
+        return None
+    return replace(outer, path=f"{outer.path}.{name}", proven=True)
 
 
 def _sides(call: Call, row: Mapping[str, Place]) -> tuple[Place, SqlType, str, Any] | None:
