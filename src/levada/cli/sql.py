@@ -86,17 +86,17 @@ def _opened(
     session: Session, connection: str | None, query: str, options: Mapping[str, Any]
 ) -> Iterator[tuple[Connection, Catalog]]:
     """The database that the query runs in, and its tables."""
-    from levada.cli.addresses import open_project
-    from levada.sql.driver import connect
-
     if connection is not None and "://" in connection:
         from levada.cli.masking import masked
         from levada.observe.logs import configure
+        from levada.sql.driver import connect
 
         configure(session.log_level, mask=masked)
         with connect(connection, database=options["database"], dialect=options["dialect"]) as database:
             yield database, database.catalog
         return
+    from levada.cli.addresses import open_project
+
     project = open_project(session)
     if project is None:
         raise ConfigError(

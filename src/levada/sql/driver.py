@@ -72,17 +72,22 @@ paramstyle: Final = "qmark"
 _NAME: Final = "sql"
 
 
-def connect(uri: str, *, database: str | None = None, dialect: str = "levada") -> Connection:
+def connect(
+    uri: str | MongoConnection, *, database: str | None = None, dialect: str = "levada"
+) -> Connection:
     """Open a database.
 
     Args:
-        uri: `mongodb://user:password@host/database`, or `mongodb+srv://...`.
+        uri: `mongodb://user:password@host/database`, or `mongodb+srv://...`; or a connection of a project:
+            `project.tables.connection("shop")`.
         database: where the URI names none.
         dialect: of the SQL: `levada` (DuckDB's, with a two-argument `datediff`), or any that sqlglot knows.
 
     Raises:
         ProgrammingError: the URI can't be read, or there is no database in it.
     """
+    if isinstance(uri, MongoConnection):
+        return _opened(uri, database, dialect, owned=False)
     from pydantic import SecretStr, ValidationError
 
     try:
@@ -92,9 +97,12 @@ def connect(uri: str, *, database: str | None = None, dialect: str = "levada") -
             f"the URI is not MongoDB's: it {error.errors()[0]['msg'].removeprefix('Value error, ')}",
             hint="write mongodb://user:password@host:port/database",
         ) from None
-    mongo = MongoConnection(_NAME, settings, Path.cwd())
+    return _opened(MongoConnection(_NAME, settings, Path.cwd()), None, dialect, owned=True)
+
+
+def _opened(mongo: MongoConnection, database: str | None, dialect: str, *, owned: bool) -> Connection:
     try:
-        return Connection(mongo, mongo.default_database(), dialect=dialect, owned=True)
+        return Connection(mongo, database or mongo.default_database(), dialect=dialect, owned=owned)
     except ConfigError as error:
         raise ProgrammingError(
             "the URI names no database", hint="write mongodb://host/database, or give `database=`"
