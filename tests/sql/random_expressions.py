@@ -74,7 +74,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "cast({decimal} as integer)",
         "len({list})",
         "({list})[{digit}]",
-        "({struct}).x",
+        "({row}).x",
         "list_sum({list})",
         "ascii({text})",
         "{date} - {date}",
@@ -104,7 +104,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "cast({date} as varchar)",
         "cast({timestamp} as varchar)",
         "cast({decimal} as varchar)",
-        "({struct}).y",
+        "({row}).y",
         "regexp_replace({text}, '[ab]+', 'x', 'g')",
         "strftime({timestamp}, '%Y-%m-%d %H:%M:%S')",
         "array_to_string({list}, ',')",
@@ -113,7 +113,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "{double} + {double}",
         "{double} - {double}",
         "{double} * {double}",
-        "{double} / {double}",
+        "{double} / (0 + {double})",
         "{integer} / {digit}",
         "-({double})",
         "abs({double})",
@@ -188,7 +188,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "{decimal} < {double}",
         "isnan({double})",
         "{date} = {timestamp}",
-        "({integer}, {text}) = ({integer}, {text})",
+        "(coalesce({integer}, 0), coalesce({text}, '')) = (coalesce({integer}, 1), coalesce({text}, ''))",
     ),
     "date": (
         "cast({timestamp} as date)",
@@ -284,11 +284,18 @@ class Expressions:
 
         def hole(found: re.Match[str]) -> str:
             wanted = kind if found[1] == "K" else found[1]
+            if wanted == "row":
+                return self._row(scope)
             if wanted in _WORDS:
                 return self._chance.choice(_WORDS[wanted])
             return f"({self.make(wanted, scope, depth)})" if depth > 0 else self._leaf(wanted, scope)
 
         return _HOLE.sub(hole, template)
+
+    def _row(self, scope: Scope) -> str:
+        """A struct whose type DuckDB knows."""
+        columns = scope.of("struct")
+        return self._chance.choice(columns).text if columns else LITERALS["struct"][0]
 
     def _templates(self, kind: str) -> Sequence[str]:
         if kind in NESTED:
