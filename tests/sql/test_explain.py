@@ -58,9 +58,9 @@ def test_a_condition_on_an_indexed_column_reads_a_part_of_the_index(
     connection: Connection, where: str, index: str, intervals: dict[str, str]
 ) -> None:
     found = reads(explained(connection, f"select count(*) from orders where {where}"))
-    assert [read.index for read in found] == [index]
+    assert {read.index for read in found} == {index}  # values of other types may be a second read
     for path, interval in intervals.items():
-        spans = found[0].bounds[path]
+        spans = [span for read in found for span in read.bounds[path]]
         assert any(span.startswith(interval) for span in spans)
         assert "[MinKey, MaxKey]" not in spans
 

@@ -220,7 +220,7 @@ def _stage_lines(number: int, stage: Stage) -> Iterator[str]:
 def laid_out(value: Any, width: int) -> list[str]:
     """JSON in lines: whatever fits stands in one line, lists of plain values fill their lines."""
     text = json.dumps(value, ensure_ascii=False)
-    if len(text) <= width or not isinstance(value, dict | list):
+    if len(text) <= width or not value or not isinstance(value, dict | list):
         return [text]
     if isinstance(value, dict) and len(value) == 1:
         [(name, item)] = value.items()
