@@ -152,3 +152,9 @@ k left join lateral (select v from t where t.k = k.k order by v desc limit 1) s 
 1 | 7
 2 | 3
 3 | NULL
+
+-- two columns of one table that equal one of another are equal to each other
+with a(i) as (values (1), (2), (3), (4)), b(i, j) as (values (1, 1), (2, 3)) select a.i, b.j from a
+join b on a.i = b.i and a.i = b.j
+----
+1 | 1

@@ -72,8 +72,9 @@ def _best(leaves: list[Relation], conditions: list[Expr]) -> Relation:
 
 
 def _joined(leaves: list[Relation], conditions: list[Expr]) -> Relation:
-    current, have = leaves[0], ids(leaves[0])
+    have = ids(leaves[0])
     equal = Equalities(conditions)
+    current = filtered(leaves[0], equal.between(frozenset(), leaves[0]))
     waiting = [part for part in dict.fromkeys(conditions) if part not in equal]
     for leaf in leaves[1:]:
         usable = equal.between(have, leaf)
@@ -82,8 +83,13 @@ def _joined(leaves: list[Relation], conditions: list[Expr]) -> Relation:
         waiting = [part for part in waiting if part not in usable]
         condition = conjunction(usable)
         current = Join("inner" if condition else "cross", current, leaf, condition)
-    rest = conjunction(waiting)
-    return Filter(current, rest) if rest is not None else current
+    return filtered(current, waiting)
+
+
+def filtered(relation: Relation, parts: Sequence[Expr]) -> Relation:
+    """The rows for which all the conditions are true."""
+    condition = conjunction(tuple(parts))
+    return Filter(relation, condition) if condition is not None else relation
 
 
 class Equalities:
