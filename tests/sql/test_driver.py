@@ -447,3 +447,19 @@ def test_a_view_is_read(connection: Connection, db: Database[Any]) -> None:
     db.t.insert_many([{"a": n} for n in range(4)])
     db.command("create", "v", viewOn="t", pipeline=[{"$match": {"a": {"$gte": 2}}}])
     assert connection.execute("select sum(a) from v").fetchall() == [(5,)]
+
+
+def test_columns_are_named_where_the_document_is_gone(connection: Connection, db: Database[Any]) -> None:
+    db.t.insert_one({"_id": 1, "a": 1})
+    wrong = {"$multiply": [{"$eq": ["$_id", "$_id"]}, 1]}
+    plan = Plan("t", [{"$set": {"x": wrong}}], (), scans=(Scanned("t", "t", (Field("a", BIGINT),)),))
+    with pytest.raises(driver.DataError, match=r"which is one of t\.a"):
+        connection.cursor().run(plan)
+
+
+def test_a_connection_of_a_project_can_be_asked(mongod: str, database: str, tmp_path: Path) -> None:
+    mongo = MongoConnection("db", MongoSettings(uri=SecretStr(mongod), database=database), tmp_path)
+    with connect(mongo) as connection:
+        assert connection.execute("select 1 as a").fetchall() == [(1,)]
+    assert mongo.client.admin.command("ping")["ok"]
+    mongo.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -23,6 +24,9 @@ _OURS = re.compile(r"levada: (.*?)' in \$convert")
 
 #: What the scan's check of types ends with.
 _MISMATCH = re.compile(r"\$multiply only supports numeric types, not bool")
+
+#: How long a document of another type is looked for, in each column.
+_SEARCH_MS: Final = 60_000
 
 _CAST: Final = "TRY_CAST gives NULL where a value can't be converted"
 _DEFECT: Final = "this is a defect of the compiler; `explain` shows the pipeline"
@@ -73,8 +77,7 @@ def complaint(error: PyMongoError, database: Database[Any], scans: tuple[Scanned
     if ours:
         return DataError(ours[1].rstrip("."), where=database.name)
     if _MISMATCH.search(text):
-        found = next(_mismatches(database, scans), None)
-        return found or DataError("a value is of another type than its column", where=database.name)
+        return _mismatch(database, scans)
     return _server(error, text, database.name)
 
 
@@ -99,6 +102,20 @@ def _server(error: OperationFailure, text: str, where: str) -> LevadaError:
             return kind(f"{what}: {reason}", where=where, hint=hint)
     return InternalError(
         f"MongoDB does not run this (code {error.code}): {reason}", where=where, hint=_DEFECT
+    )
+
+
+def _mismatch(database: Database[Any], scans: tuple[Scanned, ...]) -> DataError:
+    """The first document that is found, else the columns that it may be."""
+    with suppress(PyMongoError):  # too slow, or the server went away: what is known already is told
+        found = next(_mismatches(database, scans), None)
+        if found is not None:
+            return found
+    columns = [f"{scan.table}.{field.name}" for scan in scans for field in scan.unproven]
+    return DataError(
+        f"a value is of another type than its column, which is one of {', '.join(columns)}",
+        where=database.name,
+        hint="bson_type(column) tells the types there are",
     )
 
 
@@ -127,7 +144,7 @@ def _offender(database: Database[Any], collection: str, field: Field) -> dict[st
         {"$limit": 1},
         {"$project": {"type": {"$type": value}, "value": value}},
     ]
-    with database[collection].aggregate(stages) as cursor:
+    with database[collection].aggregate(stages, maxTimeMS=_SEARCH_MS) as cursor:
         return next(iter(cursor), None)
 
 

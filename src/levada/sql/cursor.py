@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pyarrow as pa
 from pymongo.errors import PyMongoError
 
-from levada.connectors.mongodb.faults import translate
 from levada.errors import LevadaError
 from levada.sql.complaints import complaint, outside
 from levada.sql.decode import arrow_schema, rows_of
@@ -203,18 +202,12 @@ class Cursor:
         try:
             return call()
         except PyMongoError as error:
-            raise self._complaint(error, plan) from error
+            scans = () if plan is None else plan.scans
+            raise complaint(error, self.connection.database, scans) from error
         except Error:
             raise
         except LevadaError as error:
             raise outside(error) from error
-
-    def _complaint(self, error: PyMongoError, plan: Plan | None) -> LevadaError:
-        scans = () if plan is None else plan.scans
-        try:
-            return complaint(error, self.connection.database, scans)
-        except PyMongoError as another:  # while the reason was looked for
-            return outside(translate(another))
 
     def _end(self) -> None:
         if self._batches is not None:

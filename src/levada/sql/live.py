@@ -27,6 +27,7 @@ HIDDEN: Final = ("system.", "levada.tmp.")
 
 _PROVE_MS: Final = 500  # how long a document is looked for that is older than the validator
 _SIMPLE: Final = "simple"
+_UNAUTHORIZED: Final = 13
 
 
 class LiveCatalog:
@@ -69,8 +70,8 @@ class LiveCatalog:
     def _known(self) -> dict[str, Mapping[str, Any]]:
         if self._entries is None:
             with translated(self._database.name):
-                entries = self._database.list_collections(authorizedCollections=True)
-                self._entries = {one["name"]: one for one in entries if not one["name"].startswith(HIDDEN)}
+                found = _entries(self._database)
+            self._entries = {one["name"]: one for one in found if not one["name"].startswith(HIDDEN)}
         return self._entries
 
     def _look(self, name: str, entry: Mapping[str, Any]) -> TableSchema:
@@ -117,6 +118,18 @@ class LiveCatalog:
         except ExecutionTimeout:
             return False
         return one is not None
+
+
+def _entries(database: Database[Any]) -> list[Mapping[str, Any]]:
+    """The collections; without their options where this user may only see names."""
+    from pymongo.errors import OperationFailure
+
+    try:
+        return list(database.list_collections())
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        return list(database.list_collections(nameOnly=True, authorizedCollections=True))
 
 
 def _merged(kept: Promised, sample: Sample, *, identified: bool) -> tuple[Field, ...]:
