@@ -123,7 +123,7 @@ class Clause(Scalars):
             return None
         args, order, distinct = _arguments(node, row.parts)
         bound = [inner.bind(arg) for arg in args]
-        if within:
+        if within and row.name in _OF_AN_ORDER:
             bound = [within[0].expr, *bound]
         taken = inner.taken(row, bound, node)
         return AggregateCall(
@@ -257,6 +257,9 @@ def telling(keys: Iterable[SortKey]) -> tuple[SortKey, ...]:
             told.setdefault(key.expr, key)
     return tuple(told.values())
 
+
+#: Aggregates whose value is what WITHIN GROUP orders by; of others it is an ORDER BY like any.
+_OF_AN_ORDER = frozenset({"quantile_cont", "quantile_disc", "mode", "median"})
 
 #: Window functions that look at whole partitions, or at rows a fixed distance away.
 _FRAMELESS = frozenset(
