@@ -11,6 +11,7 @@ from levada.sql.expressions.aggregates import BY_NAME
 from levada.sql.expressions.emit import Place, Row, condition, value
 from levada.sql.expressions.folding import Accumulators, Fold
 from levada.sql.expressions.table import Emitted
+from levada.sql.lower.late import Late, late
 from levada.sql.lower.relation import dense, lower_relation
 from levada.sql.lower.state import (
     Context,
@@ -33,11 +34,13 @@ def lower_aggregate(relation: Aggregate, needed: Needed, context: Context) -> Lo
     exprs = [expr for _, expr in relation.groups]
     for _, call in calls:
         exprs += [part for part in parts_of(call) for _ in range(1 if trivial(part) else 2)]
-    lowered = lower_relation(relation.input, said(exprs), context)
+    waiting = late(relation, calls, allowed=not any(distinct(call) for _, call in calls))
+    lowered = lower_relation(waiting.relation.input, said(exprs), context)
+    waiting.told(context)
     row = context.row(lowered)
     groups = {name: placed(value(expr, row)) for name, expr in relation.groups}
     nullable = {name: expr.nullable for name, expr in relation.groups}
-    grouped = _Grouped(lowered, row, groups, nullable, context)
+    grouped = _Grouped(lowered, row, groups, nullable, context, waiting)
     for name, call in calls:
         (grouped.unique if distinct(call) else grouped.plain).append((name, call))
     result = grouped.result()
@@ -58,6 +61,7 @@ class _Grouped:
     groups: dict[str, Place]
     nullable: dict[str, bool]
     context: Context
+    waiting: Late
     plain: Calls = field(default_factory=list)
     unique: Calls = field(default_factory=list)
 
@@ -73,7 +77,8 @@ class _Grouped:
     def _simple(self) -> Lowered:
         folded, into = self._folded()
         key = self._key({name: place.value for name, place in self.groups.items()}, whole=True)
-        return self._finished([{"$group": {"_id": key, **into.fields}}], folded, into.nothing())
+        checks = self.waiting.check(self.groups, into)
+        return self._finished([{"$group": {"_id": key, **into.fields}}, *checks], folded, into.nothing())
 
     def _folded(self) -> tuple[dict[str, Place], Accumulators]:
         into = Accumulators()
