@@ -17,6 +17,7 @@ from sqlglot.optimizer.scope import Scope, build_scope
 from levada.connectors.base import Table
 from levada.engines.columns import address, is_table, needed, reshaped
 from levada.errors import ConfigError
+from levada.sql.dialect import Levada
 
 #: Parameters that a statement may use as `$name`.
 PARAMETERS = ("window_start", "window_end", "now", "run")
@@ -78,7 +79,7 @@ def read_statement(text: str, resolve: Callable[[str], Table]) -> Statement:
     for table in list(query.find_all(exp.Table)):
         if is_table(table) and address(table) in inputs:
             _rename(table, inputs[address(table)].alias)
-    return Statement(query.sql(dialect="duckdb"), inputs, _parameters(query), origins)
+    return Statement(query.sql(dialect=Levada), inputs, _parameters(query), origins)
 
 
 def addresses(text: str) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ def addresses(text: str) -> tuple[str, ...]:
 def _parse(text: str) -> exp.Query:
     try:
         statements = [
-            one for one in parse(text, dialect="duckdb") if one and not isinstance(one, exp.Semicolon)
+            one for one in parse(text, dialect=Levada) if one and not isinstance(one, exp.Semicolon)
         ]
     except SqlglotError as error:
         raise ConfigError(f"can't parse the SQL: {str(error).splitlines()[0]}") from error

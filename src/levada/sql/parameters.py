@@ -110,5 +110,5 @@ _TYPES: dict[type, tuple[Any, Any]] = {
     datetime: (TIMESTAMP, _instant),
     date: (DATE, _midnight),
     ObjectId: (OBJECTID, ObjectId),
-    uuid.UUID: (UUID, uuid.UUID),
+    uuid.UUID: (UUID, lambda value: value),
 }
