@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +45,14 @@ def rows(values: list[dict[str, Any]], schema: pa.Schema | None = None) -> pa.Re
 def test_rows_of_all_batches_are_seen() -> None:
     found = run("select sum(a) as s from shop.t", rows([{"a": 1}, {"a": 2}]), rows([{"a": 4}]))
     assert found.to_pylist() == [{"s": 7}]
+
+
+def test_two_dates_differ_in_days_and_items_count_from_one() -> None:
+    found = run(
+        "select datediff(date '2026-03-01', a) as d, [7, 8][1] as i from shop.t",
+        rows([{"a": date(2026, 2, 1)}]),
+    )
+    assert found.to_pylist() == [{"d": 28, "i": 7}]
 
 
 def test_a_sum_of_integers_is_a_long_and_not_a_decimal() -> None:

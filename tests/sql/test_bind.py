@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
+from bson.objectid import ObjectId
 
 from levada.sql.bind import bind
 from levada.sql.catalog import Field, FixedCatalog, TableSchema
@@ -127,3 +132,26 @@ def test_tells_what_is_wrong_and_where(sql: str, message: str) -> None:
 )
 def test_gives_every_column_a_name_and_a_type(sql: str, expected: list[tuple[str, str]]) -> None:
     assert output(sql, 2**40, "text") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (UUID("12345678123456781234567812345678"), "UUID"),
+        (ObjectId("656f00000000000000000001"), "OBJECTID"),
+        (Decimal("1.50"), "DECIMAL(3,2)"),
+        (date(2026, 11, 23), "DATE"),
+        (datetime(2026, 11, 23, tzinfo=UTC), "TIMESTAMP"),
+        ([1, 2**40], "BIGINT[]"),
+        (b"x", "BLOB"),
+        (True, "BOOLEAN"),
+    ],
+)
+def test_takes_parameters_as_values_of_their_type(value: object, kind: str) -> None:
+    assert output("select ? as p", value) == [("p", kind)]
+
+
+@pytest.mark.parametrize("value", [2**63, object(), Decimal("Infinity"), Decimal("1" * 40)])
+def test_refuses_parameters_that_have_no_type(value: object) -> None:
+    with pytest.raises(SqlError):
+        output("select ? as p", value)
