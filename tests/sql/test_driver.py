@@ -343,6 +343,14 @@ def test_a_value_of_another_type_is_named_with_its_document(
     assert raised.value.where == f"{db.name}.t, _id 'odd'"
 
 
+def test_an_offender_that_python_can_not_hold_is_named(connection: Connection, db: Database[Any]) -> None:
+    db.t.insert_one({"_id": 1, "a": 1})
+    connection.catalog.table("t")
+    db.t.insert_one({"_id": 2, "a": DatetimeMS(2**60)})
+    with pytest.raises(driver.DataError, match=r"DatetimeMS\(.*\) \(date\)"):
+        connection.execute("select a + 1 as b from t").fetchall()
+
+
 @pytest.mark.parametrize("name", ["a.b", "$a", "", "a b"])
 def test_columns_of_odd_names_are_looked_at_for_other_types(
     connection: Connection, db: Database[Any], name: str
@@ -364,7 +372,12 @@ def test_columns_of_odd_names_are_looked_at_for_other_types(
             driver.DataError,
             "^a scalar subquery gave 2 rows;",
         ),
-        ({"$toInt": "$s"}, driver.DataError, "can't be converted"),
+        ({"$toInt": "$s"}, driver.DataError, "'text' can't be converted to a number"),
+        ({"$toDate": "$s"}, driver.DataError, "'text' can't be converted to a time"),
+        ({"$toObjectId": "$s"}, driver.DataError, "'text' can't be converted to an ObjectId"),
+        ({"$toLong": "$big"}, driver.DataError, "beyond the range"),
+        ({"$toInt": ["$$ROOT"]}, driver.DataError, "no conversion from object to int"),
+        ({"$sqrt": {"$subtract": [0, "$big"]}}, driver.DataError, "outside a function's range"),
         ({"$divide": [1, {"$strLenCP": "$e"}]}, driver.DataError, "division by zero"),
         ({"$nonsense": "$s"}, driver.InternalError, "nonsense"),
     ],
@@ -372,7 +385,7 @@ def test_columns_of_odd_names_are_looked_at_for_other_types(
 def test_errors_of_the_server_are_told_in_words(
     connection: Connection, db: Database[Any], expression: Any, error: type[LevadaError], what: str
 ) -> None:
-    db.t.insert_one({"s": "text", "e": ""})
+    db.t.insert_one({"s": "text", "e": "", "big": 1e300})
     with pytest.raises(error, match=what) as raised:
         connection.cursor().run(Plan("t", [{"$project": {"x": expression}}], ()))
     assert raised.value.where == db.name

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import OperationFailure, PyMongoError
 
 from levada.connectors.mongodb.faults import translate
@@ -25,8 +26,23 @@ _OURS = re.compile(r"levada: (.*?)' in \$convert")
 #: What the scan's check of types ends with.
 _MISMATCH = re.compile(r"\$multiply only supports numeric types, not bool")
 
+#: Values that Python can't hold must not keep a document from being named.
+_LENIENT: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
+
 #: How long a document of another type is looked for, in each column.
 _SEARCH_MS: Final = 60_000
+
+#: What the server says of a cast that fails -> in words; the group is the value.
+_CASTS: Final = (
+    (r"Failed to parse number '(.*?)' in \$convert", "{!r} can't be converted to a number"),
+    (r"Failed to parse objectId '(.*?)' in \$convert", "{!r} can't be converted to an ObjectId"),
+    (r"Error parsing date string '(.*?)';", "{!r} can't be converted to a time"),
+    (r"overflow target type in \$convert", "a number is beyond the range of the type it is cast to"),
+    (r"Attempt to convert (NaN|[Ii]nfinity) value to integer", "{} can't be converted to an integer"),
+    (r"Unsupported conversion from (\w+ to \w+)", "there is no conversion from {}"),
+)
 
 _CAST: Final = "TRY_CAST gives NULL where a value can't be converted"
 _DEFECT: Final = "this is a defect of the compiler; `explain` shows the pipeline"
@@ -57,6 +73,7 @@ _CODES: Final[Mapping[int, tuple[type[DatabaseError], str, str | None]]] = {
 #: Of errors without a code of their own.
 _TEXTS: Final[tuple[tuple[str, type[DatabaseError], str, str | None], ...]] = (
     (r"can't \$divide by zero|can't \$mod by zero", DataError, "a division by zero", None),
+    (r"\$(sqrt|log|log10|ln|pow|acos|asin)\b", DataError, "a number outside a function's range", None),
     (r"Exceeded memory limit|exceeded memory", RefusedError, "the server ran out of memory", _MEMORY),
     (r"object to insert too large|BSONObj size|exceeds? maximum.* 16", DataError, "a row is too large", None),
     (r"can't convert|Failed to parse|Failed to optimize|out of range|overflow", DataError, "a value", _CAST),
@@ -78,6 +95,10 @@ def complaint(error: PyMongoError, database: Database[Any], scans: tuple[Scanned
         return DataError(ours[1].rstrip("."), where=database.name)
     if _MISMATCH.search(text):
         return _mismatch(database, scans)
+    for pattern, words in _CASTS:
+        found = re.search(pattern, text)
+        if found:
+            return DataError(words.format(*found.groups()), where=database.name, hint=_CAST)
     return _server(error, text, database.name)
 
 
@@ -144,7 +165,8 @@ def _offender(database: Database[Any], collection: str, field: Field) -> dict[st
         {"$limit": 1},
         {"$project": {"type": {"$type": value}, "value": value}},
     ]
-    with database[collection].aggregate(stages, maxTimeMS=_SEARCH_MS) as cursor:
+    documents = database[collection].with_options(codec_options=_LENIENT)
+    with documents.aggregate(stages, maxTimeMS=_SEARCH_MS) as cursor:
         return next(iter(cursor), None)
 
 

@@ -26,6 +26,7 @@ SAMPLE: Final = 1_000
 HIDDEN: Final = ("system.", "levada.tmp.")
 
 _PROVE_MS: Final = 500  # how long a document is looked for that is older than the validator
+_NOTHING: Final = {"_id": 0, "found": {"$literal": True}}  # of a document: only that there is one
 _SIMPLE: Final = "simple"
 _UNAUTHORIZED: Final = 13
 
@@ -107,14 +108,16 @@ class LiveCatalog:
 
     def _identified(self, name: str) -> bool:
         """Whether no document's `_id` is null."""
-        return self._database[name].find_one({"_id": None}, {}) is None
+        return self._database[name].find_one({"_id": None}, _NOTHING) is None
 
     def _broken(self, name: str, options: Mapping[str, Any]) -> bool:
         """Whether a document breaks the validator: it may be older, or written past it."""
         from pymongo.errors import ExecutionTimeout
 
         try:
-            one = self._database[name].find_one({"$nor": [options["validator"]]}, {}, max_time_ms=_PROVE_MS)
+            one = self._database[name].find_one(
+                {"$nor": [options["validator"]]}, _NOTHING, max_time_ms=_PROVE_MS
+            )
         except ExecutionTimeout:
             return False
         return one is not None
