@@ -82,6 +82,15 @@ def test_every_table_of_a_join_is_told(connection: Connection) -> None:
     )
 
 
+def test_what_is_checked_while_reading_is_told(connection: Connection, db: Database[Any]) -> None:
+    schema = {"bsonType": "object", "properties": {"a": {"bsonType": "int"}}}
+    db.create_collection("kept", validator={"$jsonSchema": schema})
+    db.kept.insert_one({"a": 1, "b": 1})
+    found = explained(connection, "select a, b from kept")
+    assert found.checked == {"kept": ("b",)}
+    assert any(line.endswith("the only document; checked while reading: b") for line in found.lines())
+
+
 def test_a_lookup_that_the_server_plans_is_told_in_words(connection: Connection) -> None:
     lookup = {"from": "orders", "localField": "order", "foreignField": "n", "as": "o"}
     found = explain(connection, Plan("small", [{"$lookup": lookup}], ()))

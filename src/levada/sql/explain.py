@@ -87,11 +87,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Explained:
-    """A query, explained."""
+    """A query, explained.
+
+    Args:
+        checked: table -> the columns whose values' types are checked while they are read.
+    """
 
     pieces: tuple[Piece, ...]
     columns: tuple[PlanColumn, ...]
     tables: tuple[TableSchema, ...]
+    checked: Mapping[str, tuple[str, ...]]
     notes: tuple[Note, ...]
 
     def document(self) -> dict[str, Any]:
@@ -108,6 +113,7 @@ class Explained:
                     "documents": one.rows,
                     "types_from": one.origin,
                     "sure": one.sure,
+                    "checked": list(self.checked.get(one.name, ())),
                 }
                 for one in self.tables
             ],
@@ -128,7 +134,7 @@ class Explained:
         yield from list(reads) or ["  nothing of the database"]
         if self.tables:
             yield "tables:"
-            yield from (f"  {_told(table)}" for table in self.tables)
+            yield from (f"  {_told(table, self.checked.get(table.name, ()))}" for table in self.tables)
         if self.notes:
             yield "notes:"
             yield from (f"  {'' if note.works else '! '}{note.kind}: {note.text}" for note in self.notes)
@@ -152,7 +158,11 @@ def explain(connection: Connection, plan: Plan, catalog: Catalog | None = None) 
     names = dict.fromkeys(scan.table for scan in plan.scans)
     known = connection.catalog if catalog is None else catalog
     tables = [table for name in names if (table := known.table(name)) is not None]
-    return Explained(tuple(pieces), plan.columns, tuple(tables), plan.notes)
+    checked = {
+        name: tuple(dict.fromkeys(f.name for scan in plan.scans if scan.table == name for f in scan.unproven))
+        for name in names
+    }
+    return Explained(tuple(pieces), plan.columns, tuple(tables), checked, plan.notes)
 
 
 def _reads(connection: Connection, collection: str | None, pipeline: list[Stage]) -> tuple[Read, ...] | None:
@@ -283,6 +293,7 @@ def _spans(spans: list[str]) -> str:
     return " or ".join(shown) + more
 
 
-def _told(table: TableSchema) -> str:
+def _told(table: TableSchema, checked: tuple[str, ...]) -> str:
     size = "a view" if table.rows is None else f"about {counted(table.rows, 'document')}"
-    return f"{table.name}: {size}, types by {table.sure or table.origin}"
+    more = f"; checked while reading: {', '.join(checked)}" if checked else ""
+    return f"{table.name}: {size}, types by {table.sure or table.origin}{more}"

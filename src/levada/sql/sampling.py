@@ -67,5 +67,5 @@ def _looks(size: int, rows: int | None) -> list[Stages]:
 
 def _sure(documents: int, rows: int | None, *, whole: bool) -> str:
     if whole:
-        return f"all {documents:,} documents"
+        return "the only document" if documents == 1 else f"all {documents:,} documents"
     return f"{documents:,} of about {rows:,} documents" if rows else f"the first {documents:,} documents"
