@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from bson.int64 import Int64
 from sqlglot import exp
 
 from levada.sql.errors import SqlError
@@ -239,6 +240,28 @@ def _make_timestamp(_call: Call, args: list[Emitted]) -> Emitted:
     return {"$add": [{"$dateFromParts": parts}, ms]}
 
 
+def _bucket(call: Call, args: list[Emitted]) -> Emitted:
+    """Buckets of months are counted from 2000-01-01, others from Monday, 2000-01-03, as DuckDB's."""
+    width = known(call.args[0])
+    if not isinstance(width, Interval) or bool(width.months) == bool(width.days or width.milliseconds):
+        raise SqlError("time_bucket takes an INTERVAL of months, or of days and less", hint="a literal")
+    date = args[1]
+    if width.months:
+        months = {"$add": [{"$multiply": [{"$subtract": [{"$year": date}, 2000]}, 12]}, {"$month": date}, -1]}
+        first = {"$multiply": [{"$floor": {"$divide": [months, width.months]}}, width.months]}
+        return {"$dateFromParts": {"year": 2000, "month": {"$add": [first, 1]}}}
+    length = width.days * _DAY + width.milliseconds
+    since: Emitted = {"$subtract": [{"$toLong": date}, Int64(946_857_600_000)]}
+    past = {"$mod": [{"$add": [{"$mod": [since, length]}, length]}, length]}
+    return {"$subtract": [date, past]}
+
+
+def _bucket_typing(types: Sequence[SqlType]) -> Signature | None:
+    if len(types) != 2 or types[0] != INTERVAL or not types[1].temporal:
+        return None
+    return Signature(tuple(types), types[1])
+
+
 def _epoch_ms(call: Call, args: list[Emitted]) -> Emitted:
     """Milliseconds to a TIMESTAMP, and back."""
     return {"$toLong": args[0]} if call.args[0].type.temporal else {"$toDate": {"$toLong": args[0]}}
@@ -284,6 +307,11 @@ TABLE = (
         nodes=(exp.TimestampTrunc, exp.DateTrunc, exp.DatetimeTrunc), parts=("unit", "this"),
         takes="unit, time", note="weeks begin on Monday",
         example="date_trunc('month', DATE '2026-11-23') = TIMESTAMP '2026-11-01 00:00:00'",
+    ),
+    Function(
+        "time_bucket", _bucket_typing, _bucket, nodes=(exp.DateBin,), parts=("this", "expression"),
+        takes="interval, time", note="from 2000-01-01 for months, else from Monday, 2000-01-03",
+        example="time_bucket(INTERVAL 7 DAY, DATE '2026-11-25') = DATE '2026-11-23'",
     ),
     Function(
         "date_diff", times((VARCHAR,), BIGINT, 2), _diff, nulls="native",
