@@ -29,4 +29,14 @@ select id, (select max(x.i) from (select u.i from u where u.o = t.o union all se
 -- materialised
 with c as materialized (select i, count(*) n from t group by i) select a.i, b.n from c a join c b on a.i = b.i;
 -- unnest
-select unnest([1, 2, i]) x, id from t
+select unnest([1, 2, i]) x, id from t;
+-- lateral, a function of an outer column that may be NULL
+select q.c1 from t cross join lateral (select length(t.s) c1 from u) q where t.i > 2;
+-- correlated, functions of outer columns that may be NULL
+select id, (select count(*) from u where length(u.s) < length(t.s)) a, (select max(u.i) from u where u.i < 3 / t.i) b from t;
+-- correlated in a correlated one
+select id, (select count(*) from u where u.i < t.i and exists (select 1 from u v where length(v.s) > length(t.s) and v.i <> u.i)) z from t;
+-- any rows of a left join
+select count(*) from (select t.id, u.id from t left join u on t.i = u.i limit 7);
+-- any rows of a union
+select count(*) from (select i from t union all select i from u limit 70 offset 3)

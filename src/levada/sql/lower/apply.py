@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from levada.sql.algebra import Aggregate, Apply, Filter, Limit, Project, Relation, Sort, Values, free, ids
+from collections.abc import Iterator
+
+from levada.sql.algebra import (
+    Aggregate,
+    Apply,
+    Filter,
+    Limit,
+    Project,
+    Relation,
+    Sort,
+    Values,
+    expressions,
+    free,
+    ids,
+    inputs,
+)
+from levada.sql.expression import Expr
 from levada.sql.expressions.emit import Place
 from levada.sql.expressions.folding import refusal
-from levada.sql.lower.lookup import correlated, free_name
+from levada.sql.lower.lookup import correlated, free_name, variables
 from levada.sql.lower.relation import lower_relation
 from levada.sql.lower.state import Context, Lowered, Needed, materialised, moved
 from levada.sql.plan import Stage
@@ -18,19 +34,19 @@ def lower_apply(apply: Apply, needed: Needed, context: Context) -> Lowered:
     for name in own:
         below[name] = below.get(name, 0) + 1
     left = lower_relation(apply.left, below, context)
-    inner = context.inside({name: Place(f"$${name}", proven=True) for name in own})
+    inner = context.inside(variables(own, _said(apply.right)))
     shown = [apply.column] if apply.kind == "scalar" else [n for n in needed if n in ids(apply.right)]
     if apply.kind == "mark":
         shown = []
     right = lower_relation(apply.right, dict.fromkeys(shown, 1), inner)
     right = _cut(materialised(right, shown), apply)
     name = free_name(left.row, context.outer)
-    variables = {column: left.row[column].value for column in own}
-    if variables:
+    let = {column: left.row[column].value for column in own}
+    if let:
         context.note(
-            "subquery", f"is run for every row: it depends on {len(variables)} of its columns", works=False
+            "subquery", f"is run for every row: it depends on {len(let)} of its columns", works=False
         )
-    joined = correlated(left, right, name, variables)
+    joined = correlated(left, right, name, let)
     if apply.kind == "mark":
         found = Place({"$ne": [f"${name}", []]}, proven=True)
         return joined.then(row={**left.row, apply.id: found})
@@ -46,6 +62,13 @@ def lower_apply(apply: Apply, needed: Needed, context: Context) -> Lowered:
     if apply.kind == "scalar":
         row = {apply.id: row[apply.column]}
     return joined.then(stage, row={**left.row, **row})
+
+
+def _said(relation: Relation) -> Iterator[Expr]:
+    """Every expression of a relation and those below."""
+    yield from expressions(relation)
+    for below in inputs(relation):
+        yield from _said(below)
 
 
 def _cut(right: Lowered, apply: Apply) -> Lowered:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from levada.sql.expression import Column, Expr, columns
+from levada.sql.expression import Call, Column, Constant, Expr, columns, walk
 from levada.sql.expressions.emit import Place, Row, condition
 from levada.sql.expressions.filters import plain
 from levada.sql.lower import costs
@@ -69,6 +69,30 @@ def looked_up(left: Lowered, right: Lowered, found: Found, name: str) -> Lowered
 _BARRIER: Stage = {"$limit": 2**62}
 
 
+#: Operators that are right for any value a variable may have.
+_SAFE = frozenset({"and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "is null", "is not null", "in"})
+
+
+def variables(names: Iterable[str], exprs: Iterable[Expr]) -> Row:
+    """The places of an outer row's columns inside a `$lookup`'s pipeline.
+
+    There the server takes a variable for a constant, and evaluates beforehand whatever is computed from it
+    alone: also what a guard keeps from being evaluated. So where more is done with variables than to compare
+    them, they are tied to the row.
+    """
+    names = list(names)
+    own = set(names)
+    free = all(
+        isinstance(part, Column | Constant) or (isinstance(part, Call) and part.name in _SAFE)
+        for expr in exprs
+        if columns(expr) & own
+        for part in walk(expr)
+    )
+    any_row = {"$eq": [{"$type": "$$ROOT"}, "object"]}
+    values: dict[str, Any] = {n: f"$${n}" if free else {"$cond": [any_row, f"$${n}", None]} for n in names}
+    return {name: Place(value, proven=True) for name, value in values.items()}
+
+
 def nested(
     left: Lowered, right: Lowered, name: str, test: Expr | None, context: Context, *, one: bool = False
 ) -> Lowered:
@@ -77,22 +101,26 @@ def nested(
     Args:
         one: it only matters whether there is one.
     """
-    variables: dict[str, Any] = {}
+    let: dict[str, Any] = {}
     if test is not None:
         own = {column: left.row[column] for column in sorted(columns(test)) if column in left.row}
-        variables = {column: place.value for column, place in own.items()}
-        outer = {column: Place(f"$${column}", proven=True) for column in own}
+        let = {column: place.value for column, place in own.items()}
+        outer = variables(own, [test])
         match: Stage = {"$match": {"$expr": condition(test, context.row(right, outer))}}
         right = right.then(_BARRIER, match) if right.stages else right.then(match)
     if one:
         right = right.then({"$limit": 1}, {"$project": {"_id": 1}})
-    return correlated(left, right, name, variables)
+    return correlated(left, right, name, let)
 
 
-def correlated(left: Lowered, right: Lowered, name: str, variables: dict[str, Any]) -> Lowered:
-    """The left's rows with what the right's pipeline gives for each of them."""
-    let = {"let": variables} if variables else {}
-    stage: Stage = {"$lookup": {**inner_pipeline(right), **let, "as": name}}
+def correlated(left: Lowered, right: Lowered, name: str, let: dict[str, Any]) -> Lowered:
+    """The left's rows with what the right's pipeline gives for each of them.
+
+    Args:
+        let: values of the variables.
+    """
+    known = {"let": let} if let else {}
+    stage: Stage = {"$lookup": {**inner_pipeline(right), **known, "as": name}}
     return replace(left.then(stage), depth=max(left.depth, right.depth + 1))
 
 
