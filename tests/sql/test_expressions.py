@@ -62,7 +62,7 @@ class Binder(ScalarBinder):
         return found
 
     def parameter(self, node: exp.Expression) -> Expr:
-        return Constant(VARCHAR, False, node.name)
+        return Constant(VARCHAR, False, "2026-11-23")
 
 
 def bound(sql: str, dialect: str = "levada") -> Expr:
@@ -124,6 +124,26 @@ def test_lets_values_of_other_types_through_where_a_column_may_hold_them() -> No
     assert {"string", "array", "bool"} <= set(found["$or"][1]["i"]["$type"])
     scalar = {"i": Place("$i", "i", scalar=True)}
     assert "array" not in match(bound("i > 5"), scalar)["$or"][1]["i"]["$type"]  # type: ignore[index]
+
+
+def test_a_null_variable_does_not_fail_before_its_guard(mongo: MongoClient[dict[str, Any]]) -> None:
+    """The server computes with the variables of a `$lookup` before it looks at any condition."""
+    row = {"s": Place("$$s", proven=True), "l": Place("$$l", proven=True), "d": Place("$$d", proven=True)}
+    names = (
+        "length(s)",
+        "upper(s)",
+        "s[1:2]",
+        "len(l)",
+        "l[1:2]",
+        "sqrt(d)",
+        "starts_with(s, 'a')",
+        "left(s, 1)",
+    )
+    inner = [{"$documents": [{}]}, {"$project": {f"x{n}": value(bound(x), row) for n, x in enumerate(names)}}]
+    nulls = {"s": None, "l": None, "d": None}
+    outer = [{"$documents": [{}]}, {"$lookup": {"let": nulls, "pipeline": inner, "as": "rows"}}]
+    (document,) = mongo["admin"].aggregate(outer)
+    assert set(document["rows"][0].values()) == {None}
 
 
 @pytest.mark.unit
@@ -224,6 +244,7 @@ def test_tells_where_the_sql_can_not_be_read(sql: str, message: str) -> None:
         ("snowflake", "iff(f, 1, 2)", "if(f, 1, 2)"),
         ("snowflake", "dateadd(day, 1, ts)", "ts + interval 1 day"),
         ("postgres", "s ~ 'x'", "regexp_matches(s, 'x')"),
+        ("levada", "cast(? as date)", "?::date"),
         ("bigquery", "safe_cast(s as int64)", "try_cast(s as bigint)"),
     ],
 )

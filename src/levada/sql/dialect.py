@@ -26,6 +26,12 @@ class Levada(DuckDB):  # type: ignore[misc]
 
     INDEX_OFFSET = 0
 
+    class Tokenizer(DuckDB.Tokenizer):  # type: ignore[misc]
+        #: `?::date` casts a parameter.
+        KEYWORDS: ClassVar[dict[str, Any]] = {
+            word: kind for word, kind in DuckDB.Tokenizer.KEYWORDS.items() if word != "?::"
+        }
+
     class Parser(DuckDB.Parser):  # type: ignore[misc]
         FUNCTIONS: ClassVar[dict[str, Any]] = {
             **DuckDB.Parser.FUNCTIONS,

@@ -49,7 +49,7 @@ def narrowed(precision: int, scale: int, *of: SqlType) -> SqlType:
 def _sum_type(left: SqlType, right: SqlType) -> SqlType:
     scale = max(left.scale, right.scale)
     whole = max(left.precision - left.scale, right.precision - right.scale)
-    return narrowed(whole + scale + 1, scale, left, right)
+    return decimal(whole + scale + 1, scale)
 
 
 def _product_type(left: SqlType, right: SqlType) -> SqlType:

@@ -14,7 +14,7 @@ from typing import Any
 from levada.sql.errors import SqlError
 from levada.sql.expression import Call, Case, Cast, Column, Constant, Expr
 from levada.sql.expressions.casts import cast
-from levada.sql.expressions.pieces import both, bound, constant, either, guards
+from levada.sql.expressions.pieces import both, bound, constant, either, guards, harmless, outer
 from levada.sql.expressions.registry import FUNCTIONS
 from levada.sql.expressions.table import Emitted
 
@@ -113,19 +113,22 @@ def _call(call: Call, row: Row) -> Emitted:
     if function.nulls != "guard":
         assert function.emit is not None
         return function.emit(call, args)
-    return bound(args, lambda names: _guarded(call, names))
+    variable = [outer(arg) for arg in args]
+    return bound(args, lambda names: _guarded(call, names, variable))
 
 
-def _guarded(call: Call, args: list[Emitted]) -> Emitted:
+def _guarded(call: Call, args: list[Emitted], variable: list[bool]) -> Emitted:
     function = FUNCTIONS[call.name]
     if any(arg is None for arg in args):
         return None  # the server would try the function over a constant null before the guard
     certain = replace(call, args=tuple(replace(arg, nullable=False) for arg in call.args))
+    told = zip(call.args, args, variable, strict=True)
+    safe = [harmless(part, arg) if varies else arg for part, arg, varies in told]
     if function.condition is not None:
-        inner = function.condition(certain, args, True)
+        inner = function.condition(certain, safe, True)
     else:
         assert function.emit is not None
-        inner = function.emit(certain, args)
+        inner = function.emit(certain, safe)
     tests = guards(call, args)
     return {"$cond": [both(tests), inner, None]} if tests else inner
 

@@ -197,12 +197,13 @@ def _ends(call: Call, args: list[Emitted]) -> tuple[Emitted | None, Emitted | No
 
 def _slice(call: Call, args: list[Emitted]) -> Emitted:
     text = call.args[0].type == VARCHAR
-    size = {"$strLenCP": args[0]} if text else {"$size": args[0]}
+    value = {"$ifNull": [args[0], "" if text else []]} if call.args[0].nullable else args[0]
+    size = {"$strLenCP": value} if text else {"$size": [value]}
     low, count = bounds(size, *_ends(call, args))
     if text:
-        cut: Emitted = {"$substrCP": [args[0], low, count]}
+        cut: Emitted = {"$substrCP": [value, low, count]}
     else:
-        whole = {"$slice": [args[0], low, {"$max": ["$$count", 1]}]}
+        whole = {"$slice": [value, low, {"$max": ["$$count", 1]}]}
         cut = {"$let": {"vars": {"count": count}, "in": {"$cond": [{"$gt": ["$$count", 0]}, whole, []]}}}
     told = zip(call.args, args, strict=True)
     tests = [given(arg) for part, arg in told if part.nullable and not isinstance(part, Constant)]

@@ -6,6 +6,7 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -101,6 +102,34 @@ def bound(args: Sequence[Emitted], body: Callable[[list[Emitted]], Emitted]) -> 
             names.append(f"$${name}")
     inner = body(names)
     return {"$let": {"vars": variables, "in": inner}} if variables else inner
+
+
+def outer(value: Emitted) -> bool:
+    """Whether a value depends on a variable that is none of `bound`'s: one of a `$lookup` around it.
+
+    The server takes such a variable for a constant, and tries functions over it before any guard.
+    """
+    return any(text.startswith("$$") and not _VARIABLE.match(text) for text in _texts(value))
+
+
+#: Something of each type that every function takes.
+_HARMLESS: dict[str, Any] = {
+    "VARCHAR": "x",
+    "INTEGER": 1,
+    "BIGINT": 1,
+    "DOUBLE": 1.0,
+    "DECIMAL": 1,
+    "BOOLEAN": False,
+    "DATE": datetime(2000, 1, 1, tzinfo=UTC),
+    "TIMESTAMP": datetime(2000, 1, 1, tzinfo=UTC),
+    "LIST": {"$literal": []},
+}
+
+
+def harmless(arg: Expr, value: Emitted) -> Emitted:
+    """The value, and something that every function takes instead of NULL; for a branch that a guard shuts."""
+    neutral = _HARMLESS.get(arg.type.name)
+    return value if neutral is None or not arg.nullable else {"$ifNull": [value, neutral]}
 
 
 def _deepest(value: Emitted) -> int:
