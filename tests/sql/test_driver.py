@@ -343,6 +343,26 @@ def test_a_value_of_another_type_is_named_with_its_document(
     assert raised.value.where == f"{db.name}.t, _id 'odd'"
 
 
+@pytest.mark.parametrize(
+    ("query", "path", "odd"),
+    [
+        ("select st.x + 1 as y from t", "st.x", {"st": {"x": "text"}}),
+        ("select upper(st.s) as y from t", "st.s", {"st": {"s": 5}}),
+        ("select u.i * 2 as y from t, unnest(l) as u(i)", "l", {"l": [2, "x"]}),
+        ("select u.i.p * 2 as y from t, unnest(items) as u(i)", "items.p", {"items": [{"p": "z"}]}),
+    ],
+)
+def test_a_value_of_another_type_inside_a_column_is_found(
+    connection: Connection, db: Database[Any], query: str, path: str, odd: dict[str, Any]
+) -> None:
+    db.t.insert_one({"_id": 1, "st": {"x": 1, "s": "a"}, "l": [1], "items": [{"p": 1.5}]})
+    connection.catalog.table("t")
+    db.t.insert_one({"_id": 2, **odd})
+    with pytest.raises(driver.DataError, match=f"'{path}' of 't' is") as raised:
+        connection.execute(query).fetchall()
+    assert raised.value.where == f"{db.name}.t, _id 2"
+
+
 def test_an_offender_that_python_can_not_hold_is_named(connection: Connection, db: Database[Any]) -> None:
     db.t.insert_one({"_id": 1, "a": 1})
     connection.catalog.table("t")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import OperationFailure, PyMongoError
 
 from levada.connectors.mongodb.faults import translate
 from levada.errors import LevadaError, Retriable
-from levada.sql.catalog import Field
-from levada.sql.expressions.filters import foreign
 from levada.sql.faults import DatabaseError, DataError, InternalError, OperationalError, RefusedError
+from levada.sql.mismatches import mismatch, offender
 from levada.sql.plan import Scanned
 
 if TYPE_CHECKING:
@@ -25,14 +22,6 @@ _OURS = re.compile(r"levada: (.*?)' in \$convert")
 
 #: What the scan's check of types ends with.
 _MISMATCH = re.compile(r"\$multiply only supports numeric types, not bool")
-
-#: Values that Python can't hold must not keep a document from being named.
-_LENIENT: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-)
-
-#: How long a document of another type is looked for, in each column.
-_SEARCH_MS: Final = 60_000
 
 #: What the server says of a cast that fails -> in words; the group is the value.
 _CASTS: Final = (
@@ -94,12 +83,13 @@ def complaint(error: PyMongoError, database: Database[Any], scans: tuple[Scanned
     if ours:
         return DataError(ours[1].rstrip("."), where=database.name)
     if _MISMATCH.search(text):
-        return _mismatch(database, scans)
+        return mismatch(database, scans)
     for pattern, words in _CASTS:
         found = re.search(pattern, text)
         if found:
             return DataError(words.format(*found.groups()), where=database.name, hint=_CAST)
-    return _server(error, text, database.name)
+    told = _server(error, text, database.name)
+    return (offender(database, scans) or told) if isinstance(told, InternalError) else told
 
 
 def outside(error: LevadaError) -> LevadaError:
@@ -124,52 +114,3 @@ def _server(error: OperationFailure, text: str, where: str) -> LevadaError:
     return InternalError(
         f"MongoDB does not run this (code {error.code}): {reason}", where=where, hint=_DEFECT
     )
-
-
-def _mismatch(database: Database[Any], scans: tuple[Scanned, ...]) -> DataError:
-    """The first document that is found, else the columns that it may be."""
-    with suppress(PyMongoError):  # too slow, or the server went away: what is known already is told
-        found = next(_mismatches(database, scans), None)
-        if found is not None:
-            return found
-    columns = [f"{scan.table}.{field.name}" for scan in scans for field in scan.unproven]
-    return DataError(
-        f"a value is of another type than its column, which is one of {', '.join(columns)}",
-        where=database.name,
-        hint="bson_type(column) tells the types there are",
-    )
-
-
-def _mismatches(database: Database[Any], scans: tuple[Scanned, ...]) -> Iterator[DataError]:
-    """The first documents that hold a value of another type than the column's."""
-    for scan in scans:
-        for field in scan.unproven:
-            found = _offender(database, scan.collection, field)
-            if found is not None:
-                yield DataError(
-                    f"column {field.name!r} of {scan.table!r} is {field.type}, but a document holds "
-                    f"{_short(found.get('value'))} ({found['type']})",
-                    where=f"{database.name}.{scan.collection}, _id {found.get('_id')!r}",
-                    hint=f"mend the document, or declare the column in a validator; "
-                    f"bson_type({field.name}) tells the types there are",
-                )
-
-
-def _offender(database: Database[Any], collection: str, field: Field) -> dict[str, Any] | None:
-    value = {"$getField": {"field": {"$literal": field.name}, "input": "$$ROOT"}}
-    others = foreign(field.type)
-    if not others:
-        return None
-    stages: list[dict[str, Any]] = [
-        {"$match": {"$expr": {"$in": [{"$type": value}, others]}}},
-        {"$limit": 1},
-        {"$project": {"type": {"$type": value}, "value": value}},
-    ]
-    documents = database[collection].with_options(codec_options=_LENIENT)
-    with documents.aggregate(stages, maxTimeMS=_SEARCH_MS) as cursor:
-        return next(iter(cursor), None)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
