@@ -65,6 +65,12 @@ def test_a_condition_on_an_indexed_column_reads_a_part_of_the_index(
         assert "[MinKey, MaxKey]" not in spans
 
 
+def test_the_check_of_types_is_told_in_words(connection: Connection) -> None:
+    lines = list(explained(connection, "select count(*) from orders where n > 1990").lines())
+    [line] = [line for line in lines if line.startswith("  orders: index")]
+    assert line == "  orders: index n_1, n in (1990, inf.0] or values of other types"
+
+
 def test_without_an_index_every_document_is_read(connection: Connection) -> None:
     found = explained(connection, "select count(*) from orders where name like '%5'")
     assert [(read.collection, read.index) for read in reads(found)] == [("orders", None)]

@@ -25,6 +25,13 @@ _WIDE: Final = 100
 #: The interval that is no restriction.
 _ALL: Final = ["[MinKey, MaxKey]"]
 
+#: Intervals that are a whole type, as the server writes their beginnings; the first stands in every check.
+_LEAST: Final = "[MinKey, MinKey]"
+_WHOLE: Final = (
+    *(_LEAST, '["", ', "[{}, ", "[[], ", "[BinData(0, ), ", "[ObjectId('000000000000000000000000'), "),
+    *("[false, true]", "[new Date(-9223372036854775808), ", "[Timestamp(0, 0), ", "[//, ", "[nan.0, inf.0]"),
+)
+
 #: Intervals of an index that are shown, and characters of each.
 _SPANS: Final = 3
 _SPAN: Final = 60
@@ -288,9 +295,12 @@ def _way(read: Read) -> str:
 
 
 def _spans(spans: list[str]) -> str:
-    shown = [one if len(one) <= _SPAN else f"{one[:_SPAN]}..." for one in spans[:_SPANS]]
-    more = f" or {len(spans) - _SPANS} more" if len(spans) > _SPANS else ""
-    return " or ".join(shown) + more
+    """Intervals in words; those of whole types are the check that no other type is there."""
+    checked = _LEAST in spans
+    own = [one for one in spans if not (checked and one.startswith(_WHOLE))]
+    shown = [one if len(one) <= _SPAN else f"{one[:_SPAN]}..." for one in own[:_SPANS]]
+    more = [f"{len(own) - _SPANS} more"] if len(own) > _SPANS else []
+    return " or ".join([*shown, *more, *(["values of other types"] if checked else [])])
 
 
 def _told(table: TableSchema, checked: tuple[str, ...]) -> str:
