@@ -147,6 +147,16 @@ def test_a_null_variable_does_not_fail_before_its_guard(mongo: MongoClient[dict[
 
 
 @pytest.mark.unit
+def test_a_list_as_a_parameter_is_an_in() -> None:
+    class Listed(Binder):
+        def parameter(self, node: exp.Expression) -> Expr:
+            return Constant(list_of(INTEGER), False, (1, 2))
+
+    node = parse("select i = any(?), i in ?").selects  # type: ignore[attr-defined]
+    assert [match(Listed().bind(one), PROVEN) for one in node] == [{"i": {"$in": [1, 2]}}] * 2
+
+
+@pytest.mark.unit
 def test_uses_an_index_on_a_field_and_keeps_to_the_condition() -> None:
     found = match(bound("st.a > 5"), UNPROVEN)
     assert found == {"$and": [{"st.a": {"$gt": 5}}, {"$expr": {"$gt": ["$st.a", 5]}}]}

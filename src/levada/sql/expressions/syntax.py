@@ -156,7 +156,7 @@ def _any_item(binder: ScalarBinder, name: str, node: exp.Binary) -> Expr:
         ]
         return binder.apply("or" if any_of else "and", pairs, node) if pairs else truth(not any_of)
     if name == "=" and any_of:
-        return binder.apply("list_contains", [binder.bind(items), binder.bind(node.this)], node)
+        return _contained(binder, items, node.this, node)
     raise refuse(f"{name} {'ANY' if any_of else 'ALL'} over a stored list does not run on MongoDB", node)
 
 
@@ -171,11 +171,27 @@ def _between(binder: ScalarBinder, node: exp.Between) -> Expr:
 def _in(binder: ScalarBinder, node: exp.In) -> Expr:
     if node.args.get("unnest") or node.args.get("field"):
         items = node.args.get("field") or node.args["unnest"].expressions[0]
-        return binder.apply("list_contains", [binder.bind(items), binder.bind(node.this)], node)
+        return _contained(binder, items, node.this, node)
     if isinstance(node.this, exp.Tuple):
         rows = [_rows(binder, "=", exp.EQ(this=node.this, expression=row)) for row in node.expressions]
         return binder.apply("or", rows, node)
-    value, *items_ = compared([binder.bind(part) for part in (node.this, *node.expressions)], node)
+    return _among(binder, binder.bind(node.this), [binder.bind(item) for item in node.expressions], node)
+
+
+def _contained(
+    binder: ScalarBinder, items: exp.Expression, value: exp.Expression, node: exp.Expression
+) -> Expr:
+    """Whether a list has a value; a list that is known, as a parameter is, can use an index."""
+    found = binder.bind(items)
+    if isinstance(found, Constant) and found.value is not None and found.type.item is not None:
+        kind = found.type.item
+        listed = [Constant(kind, item is None, item) for item in found.value]
+        return _among(binder, binder.bind(value), listed, node) if listed else truth(False)
+    return binder.apply("list_contains", [found, binder.bind(value)], node)
+
+
+def _among(binder: ScalarBinder, value: Expr, items: Sequence[Expr], node: exp.Expression) -> Expr:
+    value, *items_ = compared([value, *items], node)
     if isinstance(value, Constant) and value.value is None:
         return truth(None)
     if all(isinstance(item, Constant) for item in items_):
