@@ -496,3 +496,30 @@ def test_a_connection_of_a_project_can_be_asked(mongod: str, database: str, tmp_
         assert connection.execute("select 1 as a").fetchall() == [(1,)]
     assert mongo.client.admin.command("ping")["ok"]
     mongo.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (True, True),
+        (5, 5),
+        (2**40, 2**40),
+        (1.5, 1.5),
+        (Decimal("1.50"), Decimal("1.50")),
+        ("$x", "$x"),
+        (b"\0x", b"\0x"),
+        (DAY, DAY),
+        (date(2026, 11, 23), date(2026, 11, 23)),
+        (ObjectId("0" * 24), "0" * 24),
+        (uuid.UUID(int=7), str(uuid.UUID(int=7))),
+        ([1, 2], [1, 2]),
+        (["$a", "b"], ["$a", "b"]),
+        (None, None),
+    ],
+)
+def test_a_value_comes_back_as_it_was_bound(
+    connection: Connection, db: Database[Any], value: Any, found: Any
+) -> None:
+    assert connection.execute("select ?", [value]).fetchall() == [(found,)]
+    db.t.insert_one({"a": 1})
+    assert connection.execute("select $v from t", {"v": value}).fetchall() == [(found,)]
