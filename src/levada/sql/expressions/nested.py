@@ -118,14 +118,14 @@ def _meet(item: SqlType, other: SqlType) -> SqlType | None:
     return meet(item, other) or (item if other == VARCHAR else None)
 
 
-def _all_lists(result: Callable[[SqlType], SqlType]) -> Typing:
-    """Lists whose items have a type in common."""
+def _all_lists(result: Callable[[SqlType], SqlType], count: int = 0) -> Typing:
+    """Lists whose items have a type in common: `count` of them, or any number."""
 
     def typing(types: Sequence[SqlType]) -> Signature | None:
         kind: SqlType | None = NULL
         for one in types:
             kind = None if kind is None else meet(kind, one)
-        if not types or kind is None or kind.item is None:
+        if not types or kind is None or kind.item is None or len(types) != (count or len(types)):
             return None
         return Signature((kind,) * len(types), result(kind.item))
 
@@ -356,10 +356,10 @@ TABLE = (
              nodes=(exp.ArrayContains, "array_has", "array_contains", "list_has"), parts=("this",
              "expression"),
              note="also item IN list", example="list_contains([1, 2], 2) = TRUE"),
-    Function("list_has_any", _all_lists(_to(BOOLEAN)), condition=_sets("any"), takes="list, list",
+    Function("list_has_any", _all_lists(_to(BOOLEAN), 2), condition=_sets("any"), takes="list, list",
              nodes=(exp.ArrayOverlaps,), parts=("this", "expression"), note="also &&",
              example="list_has_any([1, 2], [2, 3]) = TRUE"),
-    Function("list_has_all", _all_lists(_to(BOOLEAN)), condition=_sets("all"), takes="list, list",
+    Function("list_has_all", _all_lists(_to(BOOLEAN), 2), condition=_sets("all"), takes="list, list",
              nodes=(exp.ArrayContainsAll, "list_has_all", "array_has_all"), parts=("this", "expression"),
              note="also @>", example="list_has_all([1, 2], [2]) = TRUE"),
     _fn("list_extract", _lists(_self, BIGINT), _item, "list, place", "list_extract([1, 2], -1) = 2",
@@ -385,7 +385,7 @@ TABLE = (
         exp.ArrayDistinct, parts=("this",), note="in no particular order", may_be_null=False),
     _fn("list_unique", _lists(_to(BIGINT)), lambda c, a: {"$size": _distinct(c, a)}, "list",
         "list_unique([1, 1, 2]) = 2", "list_unique", "array_unique", may_be_null=False),
-    _fn("list_intersect", _all_lists(list_of),
+    _fn("list_intersect", _all_lists(list_of, 2),
         lambda _c, a: {"$setIntersection": [_present(a[0]), _present(a[1])]}, "list, list",
         "list_intersect([1, 2], [2]) = [2]", exp.ArrayIntersect, "list_intersect", parts=("expressions",),
         note="in no particular order", may_be_null=False),

@@ -90,7 +90,7 @@ def _arrow(as_texts: bool) -> Rule:
 
 
 def _keys(path: exp.Expression) -> list[str | int]:
-    if isinstance(path, exp.Literal):
+    if isinstance(path, exp.Literal) and (path.is_string or path.is_int):
         return [path.name if path.is_string else int(path.name)]
     if not isinstance(path, exp.JSONPath):
         raise refuse("-> takes its path as a literal", path)

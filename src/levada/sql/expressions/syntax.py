@@ -264,7 +264,8 @@ def cast_to(value: Expr, kind: SqlType, node: exp.Expression, *, safe: bool) -> 
     """
     if value.type == kind:
         return value
-    if isinstance(value, Constant) and (value.value is None or value.type.name not in {"LIST", "STRUCT"}):
+    known = value.type == VARCHAR or known_cast(value.type, kind)
+    if isinstance(value, Constant) and (value.value is None or (known and value.type.name != "LIST")):
         try:
             return Constant(kind, value.value is None, fold(value.value, value.type, kind))
         except Unfit as error:
