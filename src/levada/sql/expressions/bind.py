@@ -80,6 +80,7 @@ class ScalarBinder:
             function, parts = NODES.get(node.name.lower()), ("expressions",)
         if function is None:
             raise self._unknown(node)
+        _all_taken(function, node, parts)
         args = [self.bind(arg) for arg in arguments(node, parts)]
         return self.take(function, args, node)
 
@@ -163,8 +164,24 @@ def arguments(node: exp.Expression, parts: Sequence[str] = ()) -> list[exp.Expre
     return found
 
 
+#: Arguments that sqlglot adds by itself.
+_ADDED = frozenset({(exp.Initcap, "expression")})
+
+
+def _all_taken(function: Function, node: exp.Expression, parts: Sequence[str]) -> None:
+    """Refuse arguments that the function does not know, rather than leave them out."""
+    known = parts or tuple(node.arg_types)
+    for part, given in node.args.items():
+        extra = isinstance(given, exp.Expression) or (isinstance(given, list) and given)
+        if extra and part not in known and "none" not in known and (type(node), part) not in _ADDED:
+            raise refuse(f"{function.name} takes ({function.takes}) and no more", node)
+
+
 def _fits(args: Sequence[Expr], kinds: Sequence[SqlType]) -> bool:
-    return all(literal(arg) or implicit(arg.type, kind) for arg, kind in zip(args, kinds, strict=True))
+    return all(
+        literal(arg) or (implicit(arg.type, kind) and not (arg.type == BOOLEAN and kind.numeric))
+        for arg, kind in zip(args, kinds, strict=True)
+    )
 
 
 def _is_subquery(node: exp.Expression) -> bool:

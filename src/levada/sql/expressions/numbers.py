@@ -109,6 +109,14 @@ def _real(operator: str, low: float, at_low: float) -> Emit:
     return emit
 
 
+def _arc(operator: str) -> Emit:
+    """Between -1 and 1; NaN beyond. The server does not try what a `$switch` over constants leaves out."""
+    return lambda _call, args: {"$switch": {
+        "branches": [{"case": {"$lte": [{"$abs": args[0]}, 1]}, "then": {operator: args[0]}}],
+        "default": _NAN,
+    }}  # fmt: skip
+
+
 def _log(call: Call, args: list[Emitted]) -> Emitted:
     """log(x) by 10, log(base, x)."""
     base, number = (10, args[0]) if len(args) == 1 else (args[0], args[1])
@@ -190,6 +198,8 @@ def _extreme(operator: str) -> Emit:
     """NULLs are left out, as `$max` and `$min` do; NaN is the greatest."""
 
     def emit(call: Call, args: list[Emitted]) -> Emitted:
+        if len(args) == 1:
+            return args[0]
         plain: Emitted = {operator: args}
         if not any(may_be_nan(arg) for arg in call.args):
             return plain
@@ -224,7 +234,7 @@ _ONE = fixed(DOUBLE, result=DOUBLE)
 TABLE = (
     _fn("//", _int_div_typing, _slash_slash, "a, b", "(7 // 2) = 3", exp.IntDiv, "divide",
         parts=("this", "expression"), note="of integers, towards zero; an error for zero"),
-    _fn("%", _mod_typing, _mod, "a, b", "(-7 % 2) = -1", exp.Mod, "fmod", parts=("this", "expression"),
+    _fn("%", _mod_typing, _mod, "a, b", "(-7 % 2) = -1", exp.Mod, parts=("this", "expression"),
         note="also mod(a, b); the sign of a; an error for zero, of DOUBLEs NaN", nulls="guard"),
     _fn("abs", same, _abs, "number", "abs(-2.5) = 2.5", exp.Abs),
     _fn("round", _rounded_typing, _round, "number, digits", "round(2.5) = 3", exp.Round, nulls="guard",
@@ -250,8 +260,14 @@ TABLE = (
     _fn("pi", fixed(result=DOUBLE), lambda _c, _a: math.pi, "", "round(pi(), 4) = 3.1416", exp.Pi,
         parts=("none",)),
     *(_fn(name, _ONE, _over(f"${name}"), "number", f"{name}(0) = {value}", node) for name, value, node in (
-        ("sin", 0, exp.Sin), ("cos", 1, exp.Cos), ("tan", 0, exp.Tan), ("asin", 0, exp.Asin),
+        ("sin", 0, exp.Sin), ("cos", 1, exp.Cos), ("tan", 0, exp.Tan),
         ("atan", 0, exp.Atan))),
+    _fn("asin", _ONE, _arc("$asin"),
+        "number",
+        "asin(0) = 0", exp.Asin, nulls="guard", note="NaN beyond -1 and 1"),
+    _fn("acos", _ONE, _arc("$acos"),
+        "number",
+        "acos(1) = 0", exp.Acos, nulls="guard", note="NaN beyond -1 and 1"),
     _fn("degrees", _ONE, _over("$radiansToDegrees"), "number", "degrees(0) = 0", exp.Degrees),
     _fn("radians", _ONE, _over("$degreesToRadians"), "number", "radians(0) = 0", exp.Radians),
     _fn("random", fixed(result=DOUBLE), lambda _c, _a: {"$rand": {}}, "", "(random() < 1) = TRUE", exp.Rand,
