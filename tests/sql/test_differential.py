@@ -34,6 +34,10 @@ from .random_queries import Queries, Query
 REFUSED = 0.03
 
 
+#: Choices of hypothesis, which it shrinks but keeps short; and plain ones, which go deep.
+CHANCES = st.randoms(use_true_random=False) | st.integers(0, 2**32).map(random.Random)
+
+
 @dataclass
 class Tally:
     """How many queries ended how.
@@ -140,7 +144,7 @@ def test_random_queries_are_answered_like_duckdb(
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.integers(0, random_rows.SETS - 1), st.randoms(use_true_random=False))
+    @given(st.integers(0, random_rows.SETS - 1), CHANCES)
     def run(tables: int, chance: random.Random) -> None:
         query = Queries(chance).query()
         told = f"LEVADA_SEED={number}\n{query.sql}\n{random_rows.table_set(tables)}"
