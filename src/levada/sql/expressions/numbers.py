@@ -109,10 +109,10 @@ def _real(operator: str, low: float, at_low: float) -> Emit:
     return emit
 
 
-def _arc(operator: str) -> Emit:
-    """Between -1 and 1; NaN beyond. The server does not try what a `$switch` over constants leaves out."""
+def _within(operator: str, comparison: str, limit: float) -> Emit:
+    """Up to a magnitude; NaN beyond. The server does not try what a `$switch` over constants leaves out."""
     return lambda _call, args: {"$switch": {
-        "branches": [{"case": {"$lte": [{"$abs": args[0]}, 1]}, "then": {operator: args[0]}}],
+        "branches": [{"case": {comparison: [{"$abs": args[0]}, limit]}, "then": {operator: args[0]}}],
         "default": _NAN,
     }}  # fmt: skip
 
@@ -259,13 +259,13 @@ TABLE = (
         parts=("this", "expression"), nulls="guard", note="also ** and ^"),
     _fn("pi", fixed(result=DOUBLE), lambda _c, _a: math.pi, "", "round(pi(), 4) = 3.1416", exp.Pi,
         parts=("none",)),
-    *(_fn(name, _ONE, _over(f"${name}"), "number", f"{name}(0) = {value}", node) for name, value, node in (
-        ("sin", 0, exp.Sin), ("cos", 1, exp.Cos), ("tan", 0, exp.Tan),
-        ("atan", 0, exp.Atan))),
-    _fn("asin", _ONE, _arc("$asin"),
+    *(_fn(name, _ONE, _within(f"${name}", "$lt", _INF), "number", f"{name}(0) = {value}", node, nulls="guard")
+      for name, value, node in (("sin", 0, exp.Sin), ("cos", 1, exp.Cos), ("tan", 0, exp.Tan))),
+    _fn("atan", _ONE, _over("$atan"), "number", "atan(0) = 0", exp.Atan),
+    _fn("asin", _ONE, _within("$asin", "$lte", 1),
         "number",
         "asin(0) = 0", exp.Asin, nulls="guard", note="NaN beyond -1 and 1"),
-    _fn("acos", _ONE, _arc("$acos"),
+    _fn("acos", _ONE, _within("$acos", "$lte", 1),
         "number",
         "acos(1) = 0", exp.Acos, nulls="guard", note="NaN beyond -1 and 1"),
     _fn("degrees", _ONE, _over("$radiansToDegrees"), "number", "degrees(0) = 0", exp.Degrees),
