@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 from pymongo import MongoClient
 
 from levada.batches import Batch
@@ -93,6 +94,10 @@ RULES: list[tuple[dict[str, Any], Any, bool]] = [
     ({"ratio": {"to": "extract.rows", "min": 0.5}}, 0.5, True),
     ({"ratio": {"to": "extract.rows", "min": 0.51}}, 0.5, False),
     ({"ratio": {"to": "nothing.rows", "min": 0.5}}, None, False),
+    ({"sql": {"value": "sum(total)", "min": 22, "max": 22}}, 22.0, True),
+    ({"sql": {"value": "count(*) filter (where k = 'a')", "max": 2}}, 3, False),
+    ({"sql": {"value": "count(distinct k) / count(*)", "min": 0.3, "max": 0.4}}, 0.375, True),
+    ({"sql": {"value": "max(total) filter (where k = 'z')", "min": 0}}, None, True),
 ]
 
 
@@ -104,6 +109,30 @@ def test_every_kind_measures_the_window_on_every_system(connection: Connection) 
     found = [(result.value, result.passed) for result in results]
     assert found == [(value, passed) for _, value, passed in RULES]
     assert all(result.error is None for result in results)
+
+
+def test_what_mongodb_holds_can_be_checked_by_duckdb_and_what_it_lacks_not_by_mongodb(
+    connection: Connection,
+) -> None:
+    rules = [rule for rule, _, _ in RULES]
+    results, _ = run_checks(connection, TABLE, WINDOW, parse(rules), Facts(NOW, values), engine="duckdb")
+    assert [(result.value, result.passed) for result in results] == [(v, passed) for _, v, passed in RULES]
+    if not isinstance(connection, MongoConnection):
+        with pytest.raises(ConfigError, match="not in MongoDB"):
+            run_checks(connection, TABLE, WINDOW, parse(rules), Facts(NOW, values), engine="mongodb")
+
+
+@pytest.mark.parametrize("value", ["total, k", "1 from other", "(select 1)", "sum(", ""])
+def test_a_sql_rule_is_one_aggregate(value: str) -> None:
+    with pytest.raises((ConfigError, ValidationError)):
+        parse([{"sql": {"value": value, "max": 1}}])
+
+
+def test_a_sql_rule_that_can_not_be_evaluated_fails_alone(connection: Connection) -> None:
+    rules = [{"sql": {"value": "max(k)", "min": 0}}, {"row_count": {"min": 1}}]
+    results, _ = run_checks(connection, TABLE, WINDOW, parse(rules), Facts(NOW, values))
+    assert [result.passed for result in results] == [False, True]
+    assert "not a number" in str(results[0].error)
 
 
 def test_without_a_window_the_whole_table_is_looked_at(connection: Connection) -> None:

@@ -7,6 +7,7 @@
 | `duplicates: {columns, max}` | at most so many rows repeat an earlier row's values |
 | `freshness: {column, max_age}` | the newest value is no older |
 | `ratio: {to, min, max}` | rows divided by a value of an earlier step lies between them |
+| `sql: {value, min, max}` | an aggregate in SQL, such as `sum(total)`, lies between them, or is NULL |
 
 Rows with a null key do not repeat each other. A null rate of no rows at all is null and passes: `row_count`
 says whether there should be any.
@@ -17,11 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sqlglot import exp
 
 from levada.config import Duration
+from levada.errors import Fatal
+from levada.sql.dialect import parse
 
 Severity = Literal["error", "warn"]
 
@@ -70,6 +75,46 @@ class Ratio(Rule):
         return self
 
 
+class Sql(Rule):
+    """An aggregate over the table's rows, one number.
+
+    Args:
+        value: in SQL, without FROM: `sum(total) / count(*)`.
+    """
+
+    value: str
+    min: float | None = None
+    max: float | None = None
+
+    @field_validator("value")
+    @classmethod
+    def _is_an_expression(cls, value: str) -> str:
+        _parsed(value)
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Sql:
+        _require_bound(self.min, self.max)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns, or paths into structs, that the aggregate names."""
+        found = (
+            ".".join(part.name for part in one.parts) for one in _parsed(self.value).find_all(exp.Column)
+        )
+        return tuple(dict.fromkeys(found))
+
+
+def _parsed(value: str) -> exp.Select:
+    select = parse(f"select {value}\n")
+    parts = {name for name, part in select.args.items() if part}
+    single = isinstance(select, exp.Select) and parts == {"expressions"} and len(select.expressions) == 1
+    if not single or select.find(exp.Subquery) is not None:
+        raise ValueError("one aggregate over the table's columns, without FROM and subqueries")
+    return select
+
+
 def _require_bound(low: float | None, high: float | None) -> None:
     if low is None and high is None:
         raise ValueError("give `min`, `max` or both")
@@ -107,7 +152,8 @@ class Kind:
     Args:
         rule: its settings.
         accumulators: rule -> name -> MongoDB accumulator, all of a table's in one `$group`.
-        stages: rule -> stages of a pass of its own, ending in one document with `value`.
+        stages: rule -> stages of a pass of its own, ending in one document with `value`; without them the
+            statement runs inside MongoDB, too.
         selections: rule -> name -> SQL aggregate, all of a table's in one SELECT.
         statement: rule -> a SELECT of its own over `rows`, returning `value`.
         judge: rule, aggregates by name, facts -> verdict.
@@ -172,6 +218,16 @@ def _ratio(rule: Ratio, found: Mapping[str, Any], facts: Facts) -> Verdict:
     return Verdict(ratio, _within(ratio, rule.min, rule.max))
 
 
+def _sql(rule: Sql, found: Mapping[str, Any], _: Facts) -> Verdict:
+    value = found["value"]
+    if value is None:
+        return Verdict(None, passed=True)
+    if not isinstance(value, int | float | Decimal):
+        raise Fatal(f"{rule.value} gives {type(value).__name__}, not a number")
+    value = float(value) if isinstance(value, Decimal) else value
+    return Verdict(value, _within(value, rule.min, rule.max))
+
+
 def _repeated(rule: Duplicates) -> list[dict[str, Any]]:
     keys = {f"k{i}": f"${column}" for i, column in enumerate(rule.columns)}
     present = [
@@ -218,4 +274,5 @@ KINDS: Mapping[str, Kind] = {
         selections=lambda rule: {f"newest {rule.column}": f"max({quoted(rule.column)})"},
     ),
     "ratio": Kind(Ratio, _ratio, _range),
+    "sql": Kind(Sql, _sql, _range, statement=lambda rule: f"select {rule.value} as value from rows"),  # noqa: S608
 }

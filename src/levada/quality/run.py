@@ -6,12 +6,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from levada.connectors.base import Connection, Query, Table
 from levada.errors import ConfigError, Fatal, LevadaError
-from levada.quality.rules import KINDS, Facts, Kind, Rule, Verdict
+from levada.quality.rules import KINDS, Facts, Kind, Rule, Verdict, quoted
+from levada.types.sql import quoted as quoted_name
 from levada.windows import Window
+
+#: Where checks are computed.
+Engine = Literal["mongodb", "duckdb"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Check:
 
     @property
     def name(self) -> str:
-        subject = ",".join(self.columns)
+        subject = getattr(self.rule, "value", None) or ",".join(self.columns)
         return f"{self.kind}({subject})" if subject else self.kind
 
 
@@ -101,8 +105,13 @@ def run_checks(
     window: Window | None,
     checks: Sequence[Check],
     facts: Facts,
+    *,
+    engine: Engine | None = None,
 ) -> tuple[list[CheckResult], int | None]:
     """Run all checks; one that fails or can't be evaluated never hides another.
+
+    Args:
+        engine: where they are computed; default: where the table lives.
 
     Returns:
         The results in order, and the number of rows looked at (None if even that could not be had).
@@ -110,7 +119,7 @@ def run_checks(
     Raises:
         Retriable: the table is out of reach.
     """
-    evaluator = _evaluator(connection, table, window)
+    evaluator = _evaluator(connection, table, window, engine)
     shared = [check for check in checks if not _has_own_pass(KINDS[check.kind])]
     started = time.monotonic()
     found = evaluator.together(shared)
@@ -123,7 +132,7 @@ def run_checks(
 
 
 def _has_own_pass(kind: Kind) -> bool:
-    return kind.stages is not None
+    return kind.stages is not None or kind.statement is not None
 
 
 def _run_alone(evaluator: Evaluator, check: Check, facts: Facts) -> CheckResult:
@@ -152,8 +161,13 @@ def _unknown(check: Check, error: LevadaError, seconds: float) -> CheckResult:
     return CheckResult(check.name, False, check.rule.severity, None, limit, seconds, str(error))
 
 
-def _evaluator(connection: Any, table: Table, window: Window | None) -> Evaluator:
-    kind = _OnMongo if hasattr(connection, "aggregate") else _OnSql
+def _evaluator(connection: Any, table: Table, window: Window | None, engine: Engine | None) -> Evaluator:
+    inside = hasattr(connection, "aggregate")
+    if engine == "mongodb" and not inside:
+        raise ConfigError(
+            f"`engine: mongodb` can't check {table}, which is not in MongoDB", hint="leave `engine` out"
+        )
+    kind = _OnMongo if inside and engine != "duckdb" else _OnSql
     return kind(connection, table, window)
 
 
@@ -174,8 +188,24 @@ class _OnMongo:
         return {"rows": document.get("rows", 0), **found}
 
     def alone(self, check: Check) -> Mapping[str, Any]:
-        stages = KINDS[check.kind].stages
-        return {"value": (self._one(stages(check.rule)) or {}).get("value")} if stages else {}
+        kind = KINDS[check.kind]
+        if kind.stages is None:
+            return self._asked(check.rule)
+        return {"value": (self._one(kind.stages(check.rule)) or {}).get("value")}
+
+    def _asked(self, rule: Any) -> Mapping[str, Any]:
+        """The value of a SQL aggregate, compiled to one pipeline."""
+        from levada.sql.driver import Connection as Database
+
+        name, collection = self._connection.namespace(self._table)
+        sql = f"select {rule.value} as value from {quoted_name(collection)}"  # noqa: S608 - of the project
+        bounds: list[datetime] = []
+        if self._window is not None:
+            time = quoted(str(self._table.time))
+            sql, bounds = f"{sql} where {time} >= ? and {time} < ?", [self._window.start, self._window.end]
+        with Database(self._connection, name) as database, database.cursor() as cursor:
+            cursor.execute(sql, bounds)
+            return {"value": cursor.fetchall()[0][0]}
 
     def _one(self, stages: list[dict[str, Any]]) -> Mapping[str, Any] | None:
         documents: list[Mapping[str, Any]] = self._connection.aggregate(self._table, stages, self._window)

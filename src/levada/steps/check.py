@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ValidationError, field_validator
 from levada.batches import Batch
 from levada.connectors.base import Mode, Table
 from levada.errors import CheckFailed, ConfigError
-from levada.quality import Check, CheckResult, Facts, parse, run_checks
+from levada.quality import Check, CheckResult, Engine, Facts, parse, run_checks
 from levada.state import CheckResults
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
 from levada.steps.delivery import Delivery, Target
@@ -46,12 +46,14 @@ class CheckSettings(StepSettings):
         rules: `[{row_count: {min: 1}}, {null_rate: {column: total, max: 0.05}}, ...]`.
         window: whether to look at the run's window only; default: yes where the run has one and the table
             has a time column.
+        engine: where the rules are computed, `mongodb` or `duckdb`; default: where the table lives.
         metrics: address of a table that gets one row per run window with what was measured.
     """
 
     table: str
     rules: tuple[RuleSpec, ...]
     window: bool | None = None
+    engine: Engine | None = None
     metrics: str | None = None
 
     @field_validator("rules")
@@ -79,7 +81,7 @@ class CheckStep:
         window = self._window(context, table)
         connection = context.tables.connection(table.connection)
         facts = Facts(context.now, context.value)
-        results, rows = run_checks(connection, table, window, self.checks, facts)
+        results, rows = run_checks(connection, table, window, self.checks, facts, engine=self.settings.engine)
         values = {"row_count": rows, **{result.name: _plain(result.value) for result in results}}
         self._record(context, results)
         failed = [result for result in results if not result.passed]
