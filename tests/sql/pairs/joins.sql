@@ -158,3 +158,10 @@ with a(i) as (values (1), (2), (3), (4)), b(i, j) as (values (1, 1), (2, 3)) sel
 join b on a.i = b.i and a.i = b.j
 ----
 1 | 1
+
+-- what a left lateral join lacks is NULL, also where it comes from outside
+with t(a) as (values (1), (3)) select r.a, q.c, sum(q.c) over () as s from t r left join lateral
+(select r.a as c from t x where x.a > 5) q on true order by 1
+----
+1 | NULL | NULL
+3 | NULL | NULL

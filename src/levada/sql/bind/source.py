@@ -197,7 +197,10 @@ class _Tables:
             return self._unnested(left, node, kind)
         right = self.joined(node.this, left)
         if isinstance(node.this, exp.Lateral):
-            return self._applied(left, right, node, kind)
+            applied = self._applied(left, right, node, kind)
+            if kind == "left":
+                self._loosen(kind, before)
+            return applied
         condition = self._condition(node, kind, before)
         if condition is not None and columns(condition) & self._earlier():
             raise refuse("ON names a table that stands before a comma", node, hint="write CROSS JOIN for it")
