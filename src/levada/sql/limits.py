@@ -30,6 +30,11 @@ DIFFERENCES: Final[tuple[tuple[str, str, str], ...]] = (
     ("regular expressions", "PCRE; the pattern is a literal", "RE2"),
     ("`'0x10'::INTEGER`", "an error", "16"),
     ("a `TIMESTAMP` finer than milliseconds", "cut", "kept"),
+    ("`avg` and `median` of times", "cut to milliseconds", "microseconds"),
+    ("`any_value(x)`", "the least of the values", "the first that is not NULL"),
+    ("`mode(x)` of values that come equally often", "the least", "the first"),
+    ("`arg_min(x, by)` of rows that are alike in `by`", "the least x", "the first row's x"),
+    ("`approx_count_distinct(x)`", "exact", "estimated"),
 )
 
 #: (construct, what to write instead).
@@ -48,5 +53,14 @@ REFUSED: Final[tuple[tuple[str, str], ...]] = (
     ("row values other than `(a, b) = (c, d)`, `<>` and IN", "the comparisons of the parts"),
     ("comparing a VARIANT", "a CAST: `v::BIGINT`"),
     ("`> ANY (list)` over a stored list", "UNNEST"),
+    ("DISTINCT in a window; `mode` and `approx_count_distinct` with OVER", "a subquery with GROUP BY"),
+    ("`lag`, `lead` and `ntile` by a number from a column", "a literal, or a join by `row_number()`"),
+    ("IGNORE NULLS of `lag`, `lead` and `nth_value`", "`first_value` or `last_value` with IGNORE NULLS"),
+    ("a RANGE of months over a descending key", "days, or an ascending key"),
+    ("`max(x, n)`, `arg_min(x, by, n)`", "ORDER BY and LIMIT"),
+    ("`count(DISTINCT a, b)`", "`count(DISTINCT struct_pack(a := a, b := b))`"),
+    ("`bit_and`, `kurtosis`, `skewness`, `entropy`, `mad`, `histogram`", "-"),
+    ("ORDER BY of more than 32 keys, ranks for NULLs and NaN among them", "fewer keys"),
+    ("more than 20 subqueries and joins inside each other", "`WITH ... AS MATERIALIZED`"),
     ("`sha256`, `hash`, `to_base64`", "`md5`"),
 )
