@@ -7,7 +7,7 @@ a value of another type always comes through, so that the scan's check sees it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,11 @@ def _exact(expr: Call, row: Mapping[str, Place], wanted: bool, found: Filter | N
     inside = [part for part in expr.args if isinstance(plain(part), Call)]
     if found is None or not inside or all(place.proven for place in _roots(inside, row)):
         return found
-    return {"$and": [found, {"$expr": condition(expr, row, wanted)}]}
+    exact: Filter = {"$and": [found, {"$expr": condition(expr, row, wanted)}]}
+    places = [(_place(part, row), plain(part).type) for part in inside]
+    loose = [(replace(place, proven=False), kind) for place, kind in places if place is not None]
+    others = [one for place, kind in loose if (one := _others(place, kind))]
+    return {"$or": [exact, *others]} if others else exact
 
 
 def _roots(parts: list[Expr], row: Mapping[str, Place]) -> list[Place]:
@@ -216,14 +220,33 @@ def _seen(place: Place, kind: SqlType, *filters: Filter) -> Filter:
     Left out is what would make an index read all its keys for nothing: other types of numbers, which compare
     exactly with this one, and arrays where an index knows that there are none.
     """
-    parts = list(filters)
+    others = _others(place, kind)
+    parts = [*filters, others] if others else list(filters)
+    return parts[0] if len(parts) == 1 else {"$or": parts}
+
+
+def _others(place: Place, kind: SqlType) -> Filter | None:
     left_out = {"double", "int", "long", "decimal"} if kind.numeric else set()
     if place.scalar:
         left_out = left_out | {"array"}
     others = [name for name in foreign(kind) if name not in left_out]
-    if not place.proven and others:
-        parts.append(of_types(place.path, kind, others))
-    return parts[0] if len(parts) == 1 else {"$or": parts}
+    return of_types(place.path, kind, others) if others and not place.proven else None
+
+
+def misfits(path: str, kind: SqlType) -> Iterator[Filter]:
+    """Filters that find values of another type than a column's, or than the parts of a document or list."""
+    if foreign(kind):
+        yield of_types(path, kind, foreign(kind))
+    for name, part in kind.fields:
+        if path_name(name):
+            yield from misfits(f"{path}.{name}", part)
+    item = kind.item
+    if item is None or item.name == "LIST" or not foreign(item):
+        return
+    yield {path: {"$type": [name for name in foreign(item) if name != "array"]}}  # of the items
+    for name, part in item.fields:
+        if path_name(name):
+            yield from misfits(f"{path}.{name}", part)
 
 
 def of_types(path: str, kind: SqlType, others: list[str]) -> Filter:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from levada.sql.algebra import Scan, Stored, Values
+from levada.sql.algebra import BoundQuery, Relation, Scan, Stored, Values, expressions, inputs
 from levada.sql.catalog import Field, TableSchema
 from levada.sql.expression import columns, conjuncts
 from levada.sql.expressions.emit import Place, Row, match, value
 from levada.sql.expressions.filters import foreign
-from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched, wrong_types
+from levada.sql.lower.state import Context, Lowered, Needed, filtered, matched, read, wrong_types
 from levada.sql.plan import Scanned, Stage
 
 
@@ -22,12 +23,29 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
     source = Lowered(scan.table.source, (), row, indexes=_indexes(scan.table))
     lowered = filtered(source, scan.condition, context)
     _note_filters(scan, row, context)
-    unproven = tuple(field for _, field in fields if not field.proven and foreign(field.type))
+    values = valued(context.query)
+    unproven = tuple(f for name, f in fields if not f.proven and foreign(f.type) and name in values)
     context.scans.append(Scanned(scan.table.name, scan.table.source, unproven))
     if not unproven:
         return lowered
     parts = [stage["$match"] for stage in lowered.stages]
     return replace(lowered, stages=({"$match": matched([*parts, check(unproven)])},))
+
+
+def valued(query: BoundQuery) -> frozenset[str]:
+    """Ids of the columns whose values the query reads; of others it asks at most the type."""
+    found = {column.id for _, column in query.output}
+    for relation in (query.relation, *(one for _, one in query.stored)):
+        for inner in _all(relation):
+            for expr in expressions(inner):
+                found.update(column.id for column in read(expr))
+    return frozenset(found)
+
+
+def _all(relation: Relation) -> Iterator[Relation]:
+    yield relation
+    for below in inputs(relation):
+        yield from _all(below)
 
 
 def _indexes(table: TableSchema) -> frozenset[str]:

@@ -7,15 +7,15 @@ a whole computation. Only where a stage needs fields are the columns put into do
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from levada.sql.algebra import BoundQuery
 from levada.sql.errors import SqlError
-from levada.sql.expression import Cast, Column, Constant, Expr, conjuncts, walk
+from levada.sql.expression import Call, Cast, Column, Constant, Expr, children, conjuncts, walk
 from levada.sql.expressions.emit import Place, Row, condition, match, value
-from levada.sql.expressions.filters import foreign
+from levada.sql.expressions.filters import foreign, misfits
 from levada.sql.expressions.pieces import both, simple
 from levada.sql.expressions.table import Emitted
 from levada.sql.plan import Note, Scanned, Stage
@@ -217,20 +217,36 @@ def _factored(filters: list[Stage]) -> list[Stage]:
 
 def wrong_types(path: str, kind: SqlType) -> Stage:
     """The filter that finds values a column of this type must not hold."""
-    others: Stage = {path: {"$type": foreign(kind)}}
-    if kind.name != "LIST":
-        return others
-    return {"$and": [others, {path: {"$not": {"$type": "array"}}}]}  # $type looks at a list's items, too
+    found = list(misfits(path, kind))
+    return found[0] if len(found) == 1 else {"$or": found}
+
+
+#: Functions that take a value of any type, whatever the column's.
+_ANY_TYPE = frozenset({"bson_type", "is_missing"})
+
+
+def read(expr: Expr) -> Iterator[Column]:
+    """The columns whose values an expression reads; of others it asks at most the type."""
+    if isinstance(expr, Column):
+        yield expr
+    elif not (isinstance(expr, Call) and expr.name in _ANY_TYPE and isinstance(expr.args[0], Column)):
+        for part in children(expr):
+            yield from read(part)
 
 
 def unless_foreign(test: Stage, exprs: Iterable[Expr], row: Row) -> Stage:
     """The filter, and whatever has values of other types, so that the scan's check sees them."""
     seen: dict[str, Stage] = {}
     for expr in exprs:
-        for part in walk(expr):
-            place = row.get(part.id) if isinstance(part, Column) else None
-            if place is not None and place.path and not place.proven and foreign(part.type):
+        for part in read(expr):
+            place = row.get(part.id)
+            if place is None or place.proven or not foreign(part.type):
+                continue
+            if place.path:
                 seen[place.path] = wrong_types(place.path, part.type)
+            else:  # a name that is no path
+                found = {"$in": [{"$type": place.value}, foreign(part.type)]}
+                seen[repr(place.value)] = {"$expr": found}
     return {"$or": [test, *seen.values()]} if seen else test
 
 
