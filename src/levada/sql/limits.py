@@ -35,10 +35,23 @@ DIFFERENCES: Final[tuple[tuple[str, str, str], ...]] = (
     ("`mode(x)` of values that come equally often", "the least", "the first"),
     ("`arg_min(x, by)` of rows that are alike in `by`", "the least x", "the first row's x"),
     ("`approx_count_distinct(x)`", "exact", "estimated"),
+    ("DECIMALs that together need more than 38 digits", "keep their places", "lose places"),
 )
 
 #: (construct, what to write instead).
 REFUSED: Final[tuple[tuple[str, str], ...]] = (
+    ("anything but a query: INSERT, UPDATE, CREATE ...", "-"),
+    ("WITH RECURSIVE", "`$graphLookup` in a pipeline, or `generate_series`"),
+    ("PIVOT, UNPIVOT", "`sum(x) FILTER (WHERE kind = 'a')`, UNION ALL"),
+    ("TABLESAMPLE, USING SAMPLE", "`WHERE random() < 0.1`"),
+    ("ASOF and POSITIONAL joins; RIGHT and FULL JOIN LATERAL", "a window, or LEFT JOIN LATERAL"),
+    ("a subquery about both sides in the ON of an outer, semi or anti join", "WHERE"),
+    ("UNION, INTERSECT, EXCEPT BY NAME; `COLUMNS(...)`", "the columns by name"),
+    ("a series whose bounds come from columns, or of more than 100,000 items", "a table of dates or numbers"),
+    ("several UNNEST in one SELECT list", "one in FROM"),
+    ("GROUP BY a correlated subquery", "a subquery in FROM"),
+    ("GROUPS and EXCLUDE in a window's frame", "ROWS or RANGE"),
+    ("LIMIT from a column or in percent; FETCH WITH TIES; LIMIT BY", "`QUALIFY rank() OVER (...) <= n`"),
     ("TIME, BIT, MAP, ENUM and UNION types", "VARCHAR, or a struct"),
     ("CAST of a list or struct to VARCHAR", "`array_to_string(...)`, or its fields"),
     ("an INTERVAL as a result or in a table", "a number of units"),

@@ -139,3 +139,18 @@ with t(a, b) as (values ('x', 3), ('y', 1), ('z', null)) select arg_min(a, b) as
 b) as most, any_value(a) is not null as some from t
 ----
 y | x | true
+
+-- ROLLUP over a constant and over a subquery has NULL in its total
+with t(a) as (values (1), (2)) select 'nan'::double as x, (select max(a) from t) as m, count(*) as n
+from t group by rollup ('nan'::double, (select max(a) from t)) order by x, m
+----
+nan | 2 | 2
+nan | NULL | 2
+NULL | NULL | 2
+
+-- grouping by a correlated subquery
+with t(a, k) as (values (1, 1), (2, 1), (5, 2)) select (select max(a) from t y where y.k = t.k) as
+m, count(*) as n from t group by (select max(a) from t y where y.k = t.k) order by 1
+----
+2 | 2
+5 | 1

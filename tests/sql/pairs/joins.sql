@@ -165,3 +165,10 @@ with t(a) as (values (1), (3)) select r.a, q.c, sum(q.c) over () as s from t r l
 ----
 1 | NULL | NULL
 3 | NULL | NULL
+
+-- the column of USING may be NULL after a later outer join
+with a(i) as (values (1)), b(i) as (values (1)), c(k) as (values (1), (2)) select i, k from a join b
+using (i) right join c on i = k order by i, k
+----
+1 | 1
+NULL | 2

@@ -21,6 +21,7 @@ from levada.sql.expression import (
     children,
     columns,
     rebuilt,
+    transform,
     walk,
 )
 from levada.sql.types import BIGINT
@@ -50,6 +51,21 @@ def grouping(select: exp.Select, clauses: Clauses, items: Sequence[Item]) -> Gro
     return Grouping(clauses, sets.groups, every)
 
 
+def form(expr: Expr) -> Expr:
+    """What two expressions have in common that say the same: ids inside subqueries and NaN left aside."""
+
+    def plain(part: Expr) -> Expr:
+        if isinstance(part, Constant) and part.value != part.value:
+            return replace(part, value="NaN")
+        if isinstance(part, Subquery):
+            numbers = itertools.count()
+            copy, names = clone(part.relation, lambda: f"s{next(numbers)}")
+            return replace(part, relation=copy, column=names.get(part.column, ""))
+        return part
+
+    return transform(expr, plain)
+
+
 class _Sets:
     """Numbers the group expressions."""
 
@@ -59,9 +75,11 @@ class _Sets:
         self._items = items
 
     def place(self, expr: Expr) -> int:
-        if expr not in self.groups:
+        forms = [form(known) for known in self.groups]
+        if form(expr) not in forms:
             self.groups.append(expr)
-        return self.groups.index(expr)
+            return len(forms)
+        return forms.index(form(expr))
 
     def one(self, node: exp.Expression) -> int:
         node = node.this if isinstance(node, exp.Paren) else node
@@ -141,10 +159,11 @@ class Grouping:
 
     def _mark(self, key: tuple[Expr, ...], chosen: tuple[int, ...]) -> Constant:
         """GROUPING: one bit per expression, set where this result does not group by it."""
-        present = [self._groups[place] for place in chosen]
+        groups = [form(expr) for expr in self._groups]
+        present = [groups[place] for place in chosen]
         value = 0
-        for expr in key:
-            if expr not in self._groups:
+        for expr in map(form, key):
+            if expr not in groups:
                 raise refuse("GROUPING takes expressions of GROUP BY")
             value = value * 2 + (expr not in present)
         return Constant(BIGINT, False, value)
@@ -187,7 +206,7 @@ class _Settle:
     """Puts an expression over grouped rows."""
 
     def __init__(self, made: dict[Expr, Column], inside: frozenset[str], grouped: frozenset[str]) -> None:
-        self._made = made
+        self._made = {form(expr): column for expr, column in made.items()}
         self._lost = inside - grouped
         self._inside = {expr.id: column for expr, column in made.items() if isinstance(expr, Column)}
 
@@ -202,8 +221,8 @@ class _Settle:
         return settled
 
     def _settled(self, expr: Expr) -> Expr:
-        if expr in self._made:
-            return self._made[expr]
+        if (known := self._made.get(form(expr))) is not None:
+            return known
         if isinstance(expr, Subquery):
             return replace(expr, relation=rebound(expr.relation, self._replaced))
         if not any(True for _ in children(expr)):

@@ -15,7 +15,7 @@ from levada.sql.bind.scope import Scope, Source
 from levada.sql.bind.series import is_series, series
 from levada.sql.catalog import TableSchema, nearest, spelled
 from levada.sql.errors import SqlError, refuse
-from levada.sql.expression import Call, Case, Column, Expr, columns, conjunction
+from levada.sql.expression import Call, Case, Column, Constant, Expr, columns, conjunction, transform
 from levada.sql.expressions.unify import coerce, unify
 from levada.sql.types import BOOLEAN
 
@@ -281,6 +281,11 @@ class _Tables:
         }
         for source in self._scope.sources[sides[kind]]:
             source.columns = tuple((name, replace(c, nullable=True)) for name, c in source.columns)
+        self._scope.merged = {name: transform(expr, _maybe) for name, expr in self._scope.merged.items()}
+
+
+def _maybe(part: Expr) -> Expr:
+    return part if isinstance(part, Constant) else replace(part, nullable=True)
 
 
 def _coalesced(left: Expr, right: Expr, node: exp.Expression) -> Expr:
