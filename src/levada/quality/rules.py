@@ -22,11 +22,10 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlglot import exp
 
 from levada.config import Duration
 from levada.errors import Fatal
-from levada.sql.dialect import parse
+from levada.sql.dialect import names
 
 Severity = Literal["error", "warn"]
 
@@ -89,7 +88,7 @@ class Sql(Rule):
     @field_validator("value")
     @classmethod
     def _is_an_expression(cls, value: str) -> str:
-        _parsed(value)
+        names(value)
         return value
 
     @model_validator(mode="after")
@@ -100,19 +99,7 @@ class Sql(Rule):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns, or paths into structs, that the aggregate names."""
-        found = (
-            ".".join(part.name for part in one.parts) for one in _parsed(self.value).find_all(exp.Column)
-        )
-        return tuple(dict.fromkeys(found))
-
-
-def _parsed(value: str) -> exp.Select:
-    select = parse(f"select {value}\n")
-    parts = {name for name, part in select.args.items() if part}
-    single = isinstance(select, exp.Select) and parts == {"expressions"} and len(select.expressions) == 1
-    if not single or select.find(exp.Subquery) is not None:
-        raise ValueError("one aggregate over the table's columns, without FROM and subqueries")
-    return select
+        return names(self.value)
 
 
 def _require_bound(low: float | None, high: float | None) -> None:

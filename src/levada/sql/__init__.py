@@ -54,4 +54,3 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'levada.sql' has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
-

@@ -65,6 +65,21 @@ def parse(sql: str, dialect: str = "levada") -> exp.Expression:
     return statements[0] if dialect == "levada" else _indexed(statements[0], dialect)
 
 
+def names(value: str) -> tuple[str, ...]:
+    """The columns, or paths into structs, that one expression over a table's columns names.
+
+    Raises:
+        SqlError: it is not one expression, or has a FROM or a subquery.
+    """
+    select = parse(f"select {value}\n")
+    parts = {name for name, part in select.args.items() if part}
+    single = isinstance(select, exp.Select) and parts == {"expressions"} and len(select.selects) == 1
+    if not single or select.find(exp.Subquery) is not None:
+        raise SqlError(f"{value} is not one expression over a table's columns", hint="sum(total) / count(*)")
+    found = (".".join(part.name for part in one.parts) for one in select.find_all(exp.Column))
+    return tuple(dict.fromkeys(found))
+
+
 def _indexed(statement: exp.Expression, dialect: str) -> exp.Expression:
     """Literal indexes, which sqlglot counts from 0 in every dialect, counted from 1."""
     from_zero = sqlglot.Dialect.get_or_raise(dialect).INDEX_OFFSET == 0
