@@ -28,7 +28,7 @@ from levada.sql.rewrite.estimate import distinct_values, estimated
 from levada.sql.types import BIGINT, BOOLEAN, DOUBLE, SqlType
 
 #: Adding up first must leave at most so many of a side's rows, and is not tried below so many rows.
-_SHARE, _ROWS = 0.34, 1_000.0
+_SHARE, _ROWS = 0.12, 1_000.0
 
 New = Callable[[], str]
 
