@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from levada.sql.algebra import (
@@ -118,36 +117,13 @@ def _specification(paths: list[str], parts: list[ordering.Part]) -> dict[str, in
 
 
 def _limit(limit: Limit, needed: Needed, context: Context) -> Lowered:
-    below = limit.input if limit.count is None else _cut(limit.input, limit.count + limit.offset)
-    lowered = lower_relation(below, needed, context)
+    lowered = lower_relation(limit.input, needed, context)
     stages: list[Stage] = [{"$skip": limit.offset}] if limit.offset else []
     if limit.count == 0:
         return lowered.then({"$match": {"$alwaysFalse": 1}})
     if limit.count is not None:
         stages.append({"$limit": limit.count})
     return lowered.then(*stages)
-
-
-def _cut(relation: Relation, count: int) -> Relation:
-    """The relation, its inputs cut where so many of their rows are enough for as many of its own.
-
-    Every row of the left of a left join gives at least one; without an ORDER BY between, any rows will do.
-    """
-    match relation:
-        case Project():
-            return replace(relation, input=_cut(relation.input, count))
-        case Join() if relation.kind in {"left", "mark"}:
-            return replace(relation, left=_first(relation.left, count))
-        case Apply() if relation.kind != "inner":
-            return replace(relation, left=_first(relation.left, count))
-        case SetOperation() if relation.kind == "union" and relation.all:
-            sides = _first(relation.left, count), _first(relation.right, count)
-            return replace(relation, left=sides[0], right=sides[1])
-    return relation
-
-
-def _first(relation: Relation, count: int) -> Relation:
-    return relation if isinstance(relation, Limit) else Limit(_cut(relation, count), count)
 
 
 def _distinct(distinct: Distinct, _needed: Needed, context: Context) -> Lowered:
