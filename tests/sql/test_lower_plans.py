@@ -78,7 +78,7 @@ def test_a_filter_and_a_group_are_as_written_by_hand() -> None:
     assert plan.pipeline == [
         {"$match": {"qty": {"$lt": 5}}},
         {"$group": {"_id": "$tier", "a0": {"$sum": 1}, "a1": {"$sum": "$total"}}},
-        {"$project": {"_id": 0, "tier": "$_id", "n": "$a0", "s": {"$ifNull": ["$a1", None]}}},
+        {"$project": {"_id": 0, "tier": "$_id", "n": "$a0", "s": "$a1"}},
     ]
 
 

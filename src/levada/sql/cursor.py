@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from levada.errors import LevadaError
 from levada.sql.complaints import complaint, outside
 from levada.sql.decode import arrow_schema, rows_of
-from levada.sql.faults import Error, InterfaceError
+from levada.sql.faults import Error, InterfaceError, ProgrammingError
 from levada.sql.plan import Plan
 from levada.sql.running import batches
 from levada.sql.types import SqlType
@@ -142,7 +142,10 @@ class Cursor:
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
         """The next rows, `arraysize` of them where no size is given."""
         self._must_have_run()
-        return list(islice(self._rows, self.arraysize if size is None else size))
+        most = self.arraysize if size is None else size
+        if most < 0:
+            raise ProgrammingError(f"{most} rows can't be fetched")
+        return list(islice(self._rows, most))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows that are left."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from levada.connectors.mongodb.client import MongoConnection
 from levada.connectors.mongodb.faults import translated
@@ -132,6 +133,7 @@ class Connection:
         self._name = database
         self._owned = owned
         self._closed = False
+        self._cursors: WeakSet[Cursor] = WeakSet()
         self._catalog: LiveCatalog | None = None
         self._database: Database[Any] | None = None
 
@@ -180,7 +182,9 @@ class Connection:
     def cursor(self) -> Cursor:
         """A new cursor."""
         self._must_be_open()
-        return Cursor(self)
+        cursor = Cursor(self)
+        self._cursors.add(cursor)
+        return cursor
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """A new cursor that has run a query."""
@@ -195,10 +199,16 @@ class Connection:
         self._must_be_open()
 
     def close(self) -> None:
-        """Close it; again does nothing."""
-        if not self._closed and self._owned:
-            self._mongo.close()
-        self._closed = True
+        """Close it and its cursors, whose temporary tables are dropped; again does nothing."""
+        if self._closed:
+            return
+        try:
+            for cursor in list(self._cursors):
+                cursor.close()
+        finally:
+            self._closed = True
+            if self._owned:
+                self._mongo.close()
 
     @property
     def closed(self) -> bool:

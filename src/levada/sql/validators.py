@@ -104,7 +104,7 @@ def promised(schema: Schema, seen: Seen | None = None) -> Promised:
         if kind is not None:
             nullable = name not in required or _NULL in (_allowed(rule) or ())
             fields.append(Field(name, kind, nullable, proven=True))
-    closed = schema.get("additionalProperties") is False
+    closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
     return Promised(tuple(fields), closed)
 
 
@@ -139,7 +139,8 @@ def _struct(rule: Schema, seen: SqlType | None) -> SqlType | None:
     properties: Schema = rule.get("properties") or {}
     known = dict(seen.fields) if seen is not None else {}
     fields = [(name, type_of(part, known.get(name)) or VARIANT) for name, part in properties.items()]
-    return struct(*fields) if fields and rule.get("additionalProperties") is False else None
+    closed = rule.get("additionalProperties") is False and not rule.get("patternProperties")
+    return struct(*fields) if fields and closed else None
 
 
 def _list(rule: Schema, seen: SqlType | None) -> SqlType | None:

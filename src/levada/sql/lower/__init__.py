@@ -24,7 +24,7 @@ def lower(query: BoundQuery) -> Plan:
     for name, relation in query.stored:
         columns = {column.id: column for column in outputs(relation)}
         kept = [(column, column.id, columns[column.id].nullable) for column in columns.values()]
-        lowered = _result(lower_relation(relation, dict.fromkeys(columns, 1), context), kept)
+        lowered = _result(lower_relation(relation, dict.fromkeys(columns, 1), context), kept, whole=True)
         context.stored[name] = f"${name}"  # no collection can have such a name
         stored.append(StoredPlan(f"${name}", lowered.collection, list(lowered.stages)))
     needed: dict[str, int] = {}
@@ -57,11 +57,19 @@ def _fields(output: tuple[tuple[str, Column], ...]) -> list[str]:
     return [f"{column.id}_{place}" for place, (_, column) in enumerate(output)]
 
 
-def _result(lowered: Lowered, columns: list[tuple[Column, str, bool]]) -> Lowered:
-    """The rows as documents of the result, every field there."""
+def _result(lowered: Lowered, columns: list[tuple[Column, str, bool]], *, whole: bool = False) -> Lowered:
+    """The rows as documents of the result.
+
+    Args:
+        whole: write a null where a field is missing; who reads the result takes both for NULL, and to leave
+            a field as it is costs less.
+    """
     shown: dict[str, object] = {} if any(name == "_id" for _, name, _ in columns) else {"_id": 0}
     for column, name, nullable in columns:
         place = lowered.row[column.id]
+        if place.path and not whole:
+            shown[name] = 1 if place.path == name else place.value
+            continue
         emitted = dense(place, nullable=nullable)
         constant = not isinstance(emitted, dict | list | str) or emitted == ""
         shown[name] = {"$literal": emitted} if constant else emitted
