@@ -9,6 +9,7 @@ from typing import Any
 from levada.sql.bind import bind
 from levada.sql.catalog import Catalog
 from levada.sql.dialect import parse
+from levada.sql.errors import SqlError
 from levada.sql.lower import lower
 from levada.sql.parameters import constants
 from levada.sql.plan import Plan
@@ -34,6 +35,9 @@ def compile(  # noqa: A001 - `levada.sql.compile` is what it is
     Raises:
         SqlError: the SQL is wrong or does not run on MongoDB; with its place, and the nearest name.
     """
-    bound = bind(parse(sql, dialect), catalog, constants(parameters))
-    fresh = itertools.count(1)
-    return lower(rewritten(bound, lambda: f"d{next(fresh)}"))
+    try:
+        bound = bind(parse(sql, dialect), catalog, constants(parameters))
+        fresh = itertools.count(1)
+        return lower(rewritten(bound, lambda: f"d{next(fresh)}"))
+    except RecursionError as error:
+        raise SqlError("the SQL is nested too deeply", hint="split it into several") from error

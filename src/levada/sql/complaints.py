@@ -51,6 +51,7 @@ _CODES: Final[Mapping[int, tuple[type[DatabaseError], str, str | None]]] = {
     17420: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
     4031700: (DataError, "a row is larger than 16 MB", "select less columns, or shorter lists"),
     241: (DataError, "a value can't be converted", _CAST),
+    16493: (DataError, "a text is larger than 16 MB", "select less"),
     18537: (DataError, "a time can't be written as text", "years from 0 to 9999 can"),
     28680: (DataError, "a number is beyond the range of BIGINT", None),
     40324: (

@@ -220,7 +220,7 @@ class Cursor:
 
     def _must_be_open(self) -> None:
         if self._closed or self.connection.closed:
-            raise InterfaceError(f"the {'cursor' if self._closed else 'connection'} is closed")
+            raise InterfaceError(f"the {'connection' if self.connection.closed else 'cursor'} is closed")
 
     def _must_have_run(self) -> Plan:
         self._must_be_open()
