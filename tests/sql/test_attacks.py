@@ -72,3 +72,85 @@ def test_a_sum_of_very_many_terms_is_refused_in_words(
     documents["t"].insert_one({"_id": 1, "k": 1})
     with pytest.raises(driver.Error, match="nested too deeply"):
         connection.execute("select k" + " + 1" * 5_000 + " from t")
+
+
+@pytest.mark.parametrize(
+    ("odd", "indexed"), [("text", False), ("text", True), (7, False), (7, True), ([{"y": -1}], False)]
+)
+@pytest.mark.parametrize(
+    "condition",
+    ["x.y = -1", "x.y in (-1, 3)", "x.y between -5 and 3", "x.y < 3", "x.y is null", "x.y is not null"],
+)
+def test_what_is_no_document_where_one_is_due_is_an_error(
+    connection: Connection, documents: Database[Any], odd: Any, indexed: bool, condition: str
+) -> None:
+    documents["t"].insert_many([{"_id": i, "x": {"y": i}} for i in range(1_500)])
+    if indexed:
+        documents["t"].create_index("x.y")
+    connection.execute("select x from t limit 1")
+    documents["t"].insert_one({"_id": -1, "x": odd})
+    with pytest.raises(driver.DataError, match="_id -1"):
+        connection.execute(f"select count(*) from t where {condition}").fetchall()
+
+
+def test_a_condition_inside_a_document_reads_a_part_of_its_index(
+    connection: Connection, documents: Database[Any]
+) -> None:
+    documents["t"].insert_many([{"_id": i, "x": {"y": i}} for i in range(1_500)])
+    documents["t"].create_index("x.y")
+    plan = connection.compile("select count(*) from t where x.y > 1490")
+    found = documents.command(
+        "explain", {"aggregate": "t", "pipeline": plan.pipeline, "cursor": {}}, verbosity="executionStats"
+    )
+    stages = found.get("stages")
+    statistics = (stages[0]["$cursor"] if stages else found)["executionStats"]
+    assert statistics["totalDocsExamined"] < 50
+
+
+def test_subqueries_in_in_inside_each_other_end(connection: Connection, documents: Database[Any]) -> None:
+    documents["t"].insert_one({"_id": 1, "k": 1})
+    text = "select k from t"
+    for _ in range(5):
+        text = f"select k from t where k in ({text})"
+    assert connection.execute(text).fetchall() == [(1,)]
+    for _ in range(10):
+        text = f"select k from t where k in ({text})"
+    with pytest.raises(driver.ProgrammingError, match="EXISTS"):
+        connection.execute(text)
+
+
+def test_a_collection_made_later_is_found(connection: Connection, documents: Database[Any]) -> None:
+    documents["t"].insert_one({"_id": 1})
+    assert connection.execute("select count(*) from t").fetchall() == [(1,)]
+    documents["u"].insert_many([{"_id": 1}, {"_id": 2}])
+    assert connection.execute("select count(*) from u").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"), [("select '\ud800'", ()), ("select ?", ["\ud800"]), ("select ?", 5)]
+)
+def test_odd_texts_and_parameters_are_refused_in_words(
+    connection: Connection, text: str, values: Any
+) -> None:
+    with pytest.raises(driver.ProgrammingError):
+        connection.execute(text, values)
+
+
+def test_a_query_that_failed_in_the_middle_does_not_look_finished(
+    connection: Connection, documents: Database[Any], mongo: MongoClient[Any]
+) -> None:
+    documents["t"].insert_many([{"_id": i, "s": "x" * 500} for i in range(60_000)])
+    cursor = connection.execute("select * from t")
+    cursor.fetchone()
+    found = mongo.admin.aggregate([{"$currentOp": {"idleCursors": True}}])
+    open_ones = [
+        one["cursor"]["cursorId"]
+        for one in found
+        if one.get("ns") == f"{documents.name}.t" and one.get("cursor")
+    ]
+    documents.command({"killCursors": "t", "cursors": open_ones})
+    with pytest.raises(driver.Error):
+        cursor.fetchall()
+    for fetch in (cursor.fetchone, cursor.fetchall):
+        with pytest.raises(driver.InterfaceError, match="has failed"):
+            fetch()

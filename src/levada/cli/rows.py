@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from levada.errors import ConfigError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -73,6 +75,8 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatc
         [field.with_name(name) for field, name in zip(schema, unique(schema.names), strict=True)]
     )
     draft, rows = path.with_name(f".{path.name}.part"), 0
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent}", hint="make it first")
     try:
         with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
             for batch in batches:

@@ -59,6 +59,7 @@ class Cursor:
         self._first: list[pa.RecordBatch] = []
         self._rows: Iterator[tuple[Any, ...]] = iter(())
         self._rest: tuple[pa.RecordBatch, int] | None = None
+        self._failed: Error | None = None
         self._closed = False
 
     def __enter__(self) -> Cursor:
@@ -195,7 +196,11 @@ class Cursor:
             yield self._first.pop()
         source = self._batches
         while source is not None:
-            batch = self._guarded(lambda: next(source, None), self._plan)
+            try:
+                batch = self._guarded(lambda: next(source, None), self._plan)
+            except Error as error:
+                self._failed = error
+                raise
             if batch is None:
                 return
             yield batch
@@ -215,7 +220,7 @@ class Cursor:
     def _end(self) -> None:
         if self._batches is not None:
             self._guarded(self._batches.close)
-        self._plan = self._batches = None
+        self._plan = self._batches = self._failed = None
         self._first, self._rows, self._rest = [], iter(()), None
 
     def _must_be_open(self) -> None:
@@ -226,4 +231,6 @@ class Cursor:
         self._must_be_open()
         if self._plan is None:
             raise InterfaceError("no query has been run", hint="call execute first")
+        if self._failed is not None:
+            raise InterfaceError(f"the query has failed: {self._failed.what}", hint="call execute again")
         return self._plan

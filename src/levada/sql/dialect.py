@@ -49,6 +49,8 @@ def parse(sql: str, dialect: str = "levada") -> exp.Expression:
     Raises:
         SqlError: it can't be read, is empty, or more than one; with line and column.
     """
+    if any("\ud800" <= character <= "\udfff" for character in sql):
+        raise SqlError("the SQL has half of a surrogate pair, which is no character")
     try:
         found = sqlglot.parse(sql, dialect=Levada if dialect == "levada" else dialect)
     except SqlglotError as error:

@@ -62,6 +62,9 @@ class LiveCatalog:
         """
         found = spelled(name, self._known())
         if found is None:
+            self._entries = None  # it may have been made since
+            found = spelled(name, self._known())
+        if found is None:
             return None
         if found not in self._tables:
             with translated(f"{self._database.name}.{found}"):

@@ -41,7 +41,7 @@ def constants(parameters: Mapping[str, Any] | Sequence[Any]) -> dict[str, Consta
     Raises:
         SqlError: a value has no type in SQL.
     """
-    if isinstance(parameters, str | bytes):
+    if isinstance(parameters, str | bytes) or not isinstance(parameters, Mapping | Sequence):
         raise SqlError("parameters are a sequence or a mapping, not one value", hint="write (value,)")
     if isinstance(parameters, Mapping):
         return {str(name): constant(value) for name, value in parameters.items()}
@@ -57,6 +57,8 @@ def constant(value: Any) -> Constant:
     for python, (kind, convert) in _TYPES.items():
         if isinstance(value, python):
             held = convert(value)
+            if isinstance(held, str):
+                _must_be_text(held)
             return Constant(kind(held) if callable(kind) else kind, False, held)
     raise SqlError(f"a parameter can't be of the type {type(value).__name__}")
 
@@ -67,6 +69,11 @@ def _list(values: Sequence[Any]) -> Constant:
     items = [constant(value) for value in values]
     kind = unify([item.type for item in items], None) if items else NULL
     return Constant(list_of(kind), False, tuple(item.value for item in items))
+
+
+def _must_be_text(value: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise SqlError("a text has half of a surrogate pair, which is no character")
 
 
 def _integer(value: int) -> SqlType:

@@ -15,6 +15,9 @@ from levada.sql.catalog import Catalog
 from levada.sql.errors import refuse
 from levada.sql.expression import Column, Constant
 
+#: Queries of one statement, each CTE and subquery counted as often as it is used.
+MOST_QUERIES = 3_000
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -46,14 +49,26 @@ class Statement:
     Args:
         parameters: bound values: by name, or by position from 1, as text.
         stored: materialised queries: name -> query.
+        queries: how many have been bound.
     """
 
     catalog: Catalog
     parameters: Mapping[str, Constant]
     stored: dict[str, Bound] = field(default_factory=dict)
+    queries: int = 0
     _ids: Any = field(default_factory=lambda: itertools.count(1))
     _positions: Any = field(default_factory=lambda: itertools.count(1))
     _placeholders: dict[int, str] = field(default_factory=dict)
+
+    def count(self, node: exp.Expression) -> None:
+        """Count a query that is bound; IN over NULLs binds its subquery three times."""
+        self.queries += 1
+        if self.queries > MOST_QUERIES:
+            raise refuse(
+                f"the statement becomes more than {MOST_QUERIES:,} queries",
+                node,
+                hint="write IN subqueries inside each other as EXISTS, or a WITH ... AS MATERIALIZED",
+            )
 
     def new(self) -> str:
         """A column id that nothing in the statement has yet."""

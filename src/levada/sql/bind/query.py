@@ -52,6 +52,7 @@ def bind_query(node: exp.Expression, context: Context) -> Bound:
         for part, name in _REFUSED.items():
             if node.args.get(part):
                 raise refuse(f"{name} does not run on MongoDB", node)
+    context.statement.count(node)
     context = with_ctes(node, context)
     if isinstance(node, exp.Select):
         from levada.sql.bind.select import bind_select

@@ -30,6 +30,7 @@ class Place:
         proven: holds only null, missing, and values of the column's type; never an array unless the type is a
             list. Only then may `match` compare it.
         scalar: holds no array anywhere, though not proven otherwise: an index over it is not multikey.
+        flat: paths of its parts of which an index says the same.
     """
 
     value: Any
@@ -37,6 +38,7 @@ class Place:
     dense: bool = False
     proven: bool = False
     scalar: bool = False
+    flat: frozenset[str] = frozenset()
 
 
 #: Column id -> its place.

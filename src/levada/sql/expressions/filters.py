@@ -92,7 +92,19 @@ def _exact(expr: Call, row: Mapping[str, Place], wanted: bool, found: Filter | N
     places = [(_place(part, row), plain(part).type) for part in inside]
     loose = [(replace(place, proven=False), kind) for place, kind in places if place is not None]
     others = [one for place, kind in loose if (one := _others(place, kind))]
+    others += [one for place, _ in loose for one in _astray(place)]
     return {"$or": [exact, *others]} if others else exact
+
+
+def _astray(place: Place) -> Iterator[Filter]:
+    """Filters that find what is no document on the way to a field; an index of the field serves them."""
+    above = place.path.split(".")[:-1]
+    for depth in range(1, len(above) + 1):
+        path = ".".join(above[:depth])
+        odd = [name for name in foreign(SqlType("STRUCT")) if name != "array"]
+        yield {"$and": [{place.path: None}, {path: {"$type": odd}}]}
+        if not place.scalar:
+            yield {path: {"$type": "array"}}
 
 
 def _roots(parts: list[Expr], row: Mapping[str, Place]) -> list[Place]:
@@ -139,7 +151,8 @@ def _inside(expr: Call, row: Mapping[str, Place]) -> Place | None:
     outer, name = _place(expr.args[0], row), known(expr.args[1])
     if outer is None or not path_name(name):
         return None
-    return replace(outer, path=f"{outer.path}.{name}", proven=True)
+    path = f"{outer.path}.{name}"
+    return replace(outer, path=path, proven=True, scalar=path in outer.flat)
 
 
 def _sides(call: Call, row: Mapping[str, Place]) -> tuple[Place, SqlType, str, Any] | None:

@@ -19,7 +19,7 @@ def lower_scan(scan: Scan, needed: Needed, context: Context) -> Lowered:
     used = set(needed) | (columns(scan.condition) if scan.condition is not None else set())
     fields = [(name, field) for name, field in scan.fields if name in used]
     single = _single(scan.table)
-    row = {name: replace(place_of(field), scalar=field.name in single) for name, field in fields}
+    row = {name: _known(place_of(field), field.name, single) for name, field in fields}
     source = Lowered(scan.table.source, (), row, indexes=_indexes(scan.table))
     lowered = filtered(source, scan.condition, context)
     _note_filters(scan, row, context)
@@ -64,11 +64,21 @@ def _note_filters(scan: Scan, row: Row, context: Context) -> None:
             context.note("filter", text, scan.table.name, works=False)
 
 
+def _known(place: Place, name: str, single: frozenset[str]) -> Place:
+    """The place of a column, and where in it an index knows that there are no arrays."""
+    inside = frozenset(path for path in single if path.startswith(f"{name}."))
+    return replace(place, scalar=name in single, flat=inside)
+
+
 def _single(table: TableSchema) -> frozenset[str]:
-    """Fields of which an index says that no document has an array there."""
+    """Paths of which an index says that no document has an array there, or on the way."""
     found = [(index.multikey, index.keys) for index in table.indexes if index.complete]
     return frozenset(
-        path for arrays, keys in found if arrays is not None for path, _ in keys if path not in arrays
+        path
+        for arrays, keys in found
+        if arrays is not None
+        for path, _ in keys
+        if not any(path == one or path.startswith(f"{one}.") for one in arrays)
     )
 
 
