@@ -49,7 +49,6 @@ REFUSED: Final[tuple[tuple[str, str], ...]] = (
     ("UNION, INTERSECT, EXCEPT BY NAME; `COLUMNS(...)`", "the columns by name"),
     ("a series whose bounds come from columns, or of more than 100,000 items", "a table of dates or numbers"),
     ("several UNNEST in one SELECT list", "one in FROM"),
-    ("GROUP BY a correlated subquery", "a subquery in FROM"),
     ("GROUPS and EXCLUDE in a window's frame", "ROWS or RANGE"),
     ("LIMIT from a column or in percent; FETCH WITH TIES; LIMIT BY", "`QUALIFY rank() OVER (...) <= n`"),
     ("TIME, BIT, MAP, ENUM and UNION types", "VARCHAR, or a struct"),

@@ -164,3 +164,14 @@ NULL | NULL | NULL | NULL
 with t(s) as (values ({'a': 1, 'b': 'x'})) select s.a, s.b from t
 ----
 1 | x
+
+-- VALUES may be ordered and limited
+values (1), (3), (2) order by 1 desc limit 2
+----
+3
+2
+
+-- FETCH FIRST is a LIMIT
+with t(a) as (values (1), (2), (3)) select a from t order by a offset 1 rows fetch first 1 rows only
+----
+2

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from levada.sql.algebra import BoundQuery
 from levada.sql.bind.context import Context, Statement
+from levada.sql.bind.known import only_known
 from levada.sql.bind.query import bind_query
 from levada.sql.catalog import Catalog
 from levada.sql.errors import refuse
@@ -28,6 +29,7 @@ def bind(query: exp.Expression, catalog: Catalog, parameters: Mapping[str, Const
         SqlError: it names something that is not there, mixes types that don't meet, or has something that
             does not run on MongoDB.
     """
+    only_known(query)
     statement = Statement(catalog, parameters)
     bound = bind_query(query, Context(statement))
     for name, column in bound.output:

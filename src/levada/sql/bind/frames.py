@@ -21,9 +21,8 @@ def frame_of(spec: Any, keys: tuple[SortKey, ...], scalars: Scalars, node: exp.E
     if spec is None:
         return _SO_FAR if keys else _WHOLE
     unit = str(spec.args.get("kind") or "rows").lower()
-    if unit not in {"rows", "range"} or spec.args.get("exclude"):
-        name = "EXCLUDE" if spec.args.get("exclude") else unit.upper()
-        raise refuse(f"{name} in a frame does not run on MongoDB", node)
+    if unit not in {"rows", "range"}:
+        raise refuse(f"{unit.upper()} in a frame does not run on MongoDB", node)
     start = _bound(spec, "start", scalars, unit, node)
     end = _bound(spec, "end", scalars, unit, node) if spec.args.get("end") else Bound("current row")
     if start.kind == "unbounded following" or end.kind == "unbounded preceding":

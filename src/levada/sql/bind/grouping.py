@@ -39,8 +39,6 @@ def grouping(select: exp.Select, clauses: Clauses, items: Sequence[Item]) -> Gro
     if clause.args.get("all"):
         groups = [sets.place(expr) for _, expr, _ in items if not _aggregated(expr, clauses)]
         return Grouping(clauses, sets.groups, [tuple(groups)])
-    if clause.args.get("totals"):
-        raise refuse("WITH TOTALS does not run on MongoDB", clause)
     plain = [node for node in clause.expressions if not _special(node)]
     parts: list[list[tuple[int, ...]]] = [[(sets.one(node),)] for node in plain]
     nodes = [node for node in clause.expressions if _special(node)]

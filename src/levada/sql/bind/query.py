@@ -20,25 +20,6 @@ _SET_OPERATIONS: dict[type[exp.Expression], str] = {
     exp.Except: "except",
 }
 
-#: Parts of a query that have no meaning here -> the name to refuse them by.
-_REFUSED = {
-    "connect": "CONNECT BY",
-    "match": "MATCH_RECOGNIZE",
-    "pivots": "PIVOT",
-    "sample": "USING SAMPLE",
-    "into": "SELECT INTO",
-    "locks": "FOR UPDATE",
-    "laterals": "LATERAL VIEW",
-    "cluster": "CLUSTER BY",
-    "distribute": "DISTRIBUTE BY",
-    "sort": "SORT BY",
-    "hint": "a hint",
-    "settings": "SETTINGS",
-    "format": "FORMAT",
-    "for_": "FOR",
-    "kind": "SELECT AS",
-}
-
 
 def bind_query(node: exp.Expression, context: Context) -> Bound:
     """Bind a query of any kind.
@@ -48,10 +29,6 @@ def bind_query(node: exp.Expression, context: Context) -> Bound:
     """
     while isinstance(node, exp.Subquery | exp.Paren) and not _own(node):
         node = node.this
-    if isinstance(node, exp.Query):
-        for part, name in _REFUSED.items():
-            if node.args.get(part):
-                raise refuse(f"{name} does not run on MongoDB", node)
     context.statement.count(node)
     context = with_ctes(node, context)
     if isinstance(node, exp.Select):
@@ -63,7 +40,7 @@ def bind_query(node: exp.Expression, context: Context) -> Bound:
     if isinstance(node, exp.Values):
         from levada.sql.bind.source import bind_values
 
-        return bind_values(node, context)
+        return _ordered(node, bind_values(node, context), context)
     if isinstance(node, exp.Subquery):
         return _ordered(node, bind_query(node.this, context), context)
     if isinstance(node, exp.Table):  # a bare (t)
@@ -83,8 +60,6 @@ def with_ctes(node: exp.Expression, context: Context) -> Context:
     if clause.args.get("recursive") and any(_recursive(cte) for cte in clause.expressions):
         raise refuse("WITH RECURSIVE does not run on MongoDB", clause, hint="$graphLookup may do it, in MQL")
     for cte in clause.expressions:
-        if cte.args.get("key_expressions"):
-            raise refuse("USING KEY does not run on MongoDB", cte)
         alias = cte.args["alias"]
         names = tuple(column.name for column in alias.args.get("columns") or ())
         bound = Cte(cte.this, names, context)
@@ -108,8 +83,6 @@ def _stored(query: exp.Query, context: Context) -> str:
 
 def _set_operation(node: exp.SetOperation, context: Context) -> Bound:
     kind = _SET_OPERATIONS[type(node)]
-    if node.args.get("by_name") or node.args.get("side") or node.args.get("kind") or node.args.get("on"):
-        raise refuse(f"{kind.upper()} BY NAME does not run on MongoDB", node, hint="name the columns")
     left, right = bind_query(node.this, context), bind_query(node.expression, context)
     if len(left.output) != len(right.output):
         counts = f"{len(left.output)} and {len(right.output)}"
@@ -171,8 +144,6 @@ def sort_key(key: exp.Expression, expr: Expr) -> SortKey:
     """An ORDER BY key; the parser has already said where NULLs go."""
     if not isinstance(key, exp.Ordered):
         return SortKey(expr)
-    if key.args.get("with_fill"):
-        raise refuse("WITH FILL does not run on MongoDB", key)
     return SortKey(expr, bool(key.args.get("desc")), bool(key.args.get("nulls_first")))
 
 
@@ -180,11 +151,7 @@ def limited(node: exp.Expression, bound: Bound, context: Context) -> Bound:
     """LIMIT and OFFSET."""
     limit, offset = node.args.get("limit"), node.args.get("offset")
     if isinstance(limit, exp.Fetch):
-        if limit.args.get("limit_options"):
-            raise refuse("FETCH WITH TIES does not run on MongoDB", limit)
         count = _count(limit.args.get("count"), context, "FETCH")
-    elif limit is not None and limit.args.get("expressions"):
-        raise refuse("LIMIT BY does not run on MongoDB", limit)
     else:
         count = _count(limit and limit.expression, context, "LIMIT")
     skip = _count(offset and offset.expression, context, "OFFSET") or 0

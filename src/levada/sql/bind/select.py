@@ -78,9 +78,6 @@ class _Select:
 
     def _star(self, node: exp.Expression) -> Iterable[Item]:
         star, owner = (node.this, node.table) if isinstance(node, exp.Column) else (node, "")
-        unknown = set(star.args) - {"except_", "replace", "rename"}
-        if any(star.args.get(part) for part in unknown):
-            raise refuse("this form of * does not run on MongoDB", node)
         dropped = [_bare(part) for part in star.args.get("except_") or ()]
         replaced = {part.alias: part.this for part in star.args.get("replace") or ()}
         renamed = {_bare(part.this): part.alias for part in star.args.get("rename") or ()}

@@ -90,9 +90,6 @@ class _Tables:
         return relation
 
     def _item(self, node: exp.Expression, left: Relation | None) -> tuple[Relation, Source | None]:
-        for part, name in (("pivots", "PIVOT"), ("sample", "TABLESAMPLE"), ("when", "AT"), ("version", "AT")):
-            if node.args.get(part):
-                raise refuse(f"{name} does not run on MongoDB", node)
         if isinstance(node, exp.Table) and is_series(node.this):
             return self._series(node)
         if isinstance(node, exp.Table):
