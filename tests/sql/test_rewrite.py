@@ -168,3 +168,10 @@ def test_reads_all_where_a_limit_decides_later(
 ) -> None:
     plan = levada.sql.compile(sql, CATALOG)
     assert not differences(of_plan(database, plan), of_duckdb(duck, sql), ordered=True)
+
+
+def test_a_random_value_is_drawn_once_for_each_row(database: Database[dict[str, Any]]) -> None:
+    sql = "select r from (select random() as r from orders) where r < 0.5"
+    rows = of_plan(database, levada.sql.compile(sql, CATALOG)).rows
+    assert 0 < len(rows) < ROWS
+    assert all(row[0] < 0.5 for row in rows)

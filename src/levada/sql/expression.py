@@ -230,6 +230,11 @@ def columns(expr: Expr) -> frozenset[str]:
     return frozenset(found)
 
 
+def volatile(expr: Expr) -> bool:
+    """Whether an expression may give another value each time it is computed."""
+    return any(isinstance(part, Call) and part.name == "random" for part in walk(expr))
+
+
 def conjuncts(expr: Expr | None) -> Iterator[Expr]:
     """The parts of a condition that AND joins."""
     if isinstance(expr, Call) and expr.name == "and":

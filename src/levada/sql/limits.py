@@ -35,6 +35,7 @@ DIFFERENCES: Final[tuple[tuple[str, str, str], ...]] = (
     ("`mode(x)` of values that come equally often", "the least", "the first"),
     ("`arg_min(x, by)` of rows that are alike in `by`", "the least x", "the first row's x"),
     ("`approx_count_distinct(x)`", "exact", "estimated"),
+    ("`random()` twice in one SELECT list", "one value in a row", "two values"),
     ("DECIMALs that together need more than 38 digits", "keep their places", "lose places"),
 )
 

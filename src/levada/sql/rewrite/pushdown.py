@@ -38,6 +38,7 @@ from levada.sql.expression import (
     conjunction,
     conjuncts,
     transform,
+    volatile,
 )
 from levada.sql.rewrite.truth import factored, implied
 
@@ -63,7 +64,9 @@ def _kept(relation: Relation, parts: Parts) -> Relation:
 
 
 def _filter(node: Filter, parts: Parts) -> Relation:
-    return _push(node.input, [*parts, *factored(node.condition)])
+    own = factored(node.condition)
+    here = [part for part in own if volatile(part)]
+    return _kept(_push(node.input, [*parts, *(part for part in own if part not in here)]), here)
 
 
 def _scan(node: Scan, parts: Parts) -> Relation:
@@ -84,11 +87,11 @@ def _project(node: Project, parts: Parts) -> Relation:
 def _cheap(part: Expr, items: dict[str, Expr]) -> bool:
     """Whether a condition may be said below a projection: what it would compute twice is simple."""
     used = [items[name] for name in columns(part) if name in items]
-    return all(isinstance(expr, Column | Constant) or _small(expr) for expr in used)
+    return all(isinstance(expr, Column | Constant) or _small(expr) for expr in used)  # said twice then
 
 
 def _small(expr: Expr) -> bool:
-    return isinstance(expr, Call | Case) is False or len(columns(expr)) <= 1
+    return not volatile(expr) and (not isinstance(expr, Call | Case) or len(columns(expr)) <= 1)
 
 
 def _substituted(expr: Expr, items: dict[str, Expr]) -> Expr:
