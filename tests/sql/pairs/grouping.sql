@@ -154,3 +154,9 @@ m, count(*) as n from t group by (select max(a) from t y where y.k = t.k) order 
 ----
 2 | 2
 5 | 1
+
+-- lists and texts keep the order of a subquery
+with t(a, b) as (values (1, 'y'), (1, 'x'), (2, 'z')) select list(b) as l, string_agg(b, '-') as s,
+first(b) as f from (select * from t order by a desc, b)
+----
+[z, x, y] | z-x-y | z

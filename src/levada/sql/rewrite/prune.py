@@ -32,6 +32,10 @@ from levada.sql.expression import columns
 Needed = frozenset[str]
 
 
+#: Aggregates that show in which order their rows came.
+_IN_ORDER = frozenset({"list", "string_agg", "first", "last"})
+
+
 def pruned(query: BoundQuery) -> BoundQuery:
     """The query with only the columns it needs."""
     wanted = frozenset(column.id for _, column in query.output)
@@ -88,6 +92,8 @@ def _over_inputs(relation: Relation, needed: Needed, *, seen: bool) -> Relation:
             right=_pruned(relation.right, right, seen=False),
         )
     visible = isinstance(relation, Limit) or (seen and not isinstance(relation, Join | Aggregate | Unnest))
+    if isinstance(relation, Aggregate):
+        visible = any(call.name in _IN_ORDER and not call.order for _, call in relation.aggregates)
     parts = tuple(_pruned(one, below & ids(one), seen=visible) for one in inputs(relation))
     return with_inputs(relation, parts)
 
