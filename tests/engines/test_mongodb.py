@@ -95,3 +95,56 @@ def test_an_unknown_column_is_told_with_its_place(make: Make, collections: Any) 
     assert "there is no column totl" in str(run.error)
     assert "line 1, column 8" in str(run.error)
     assert "dst" not in collections.list_collection_names()
+
+
+VIEWS = {
+    "joined": QUERY,
+    "counted": "select count(*) as n, max(total) as most from db.orders",
+    "filtered": "select _id, total from db.orders where total > 5",
+    "united": "select _id as k from db.orders where _id > 9 union all select 7 as k",
+}
+
+
+@pytest.mark.parametrize("query", VIEWS.values(), ids=VIEWS.keys())
+def test_a_view_gives_what_a_table_would(make: Make, collections: Any, query: str) -> None:  # noqa: F811
+    assert make(sql(query, "db.stored")).run("p").status == "done"
+    for _ in range(2):  # made, then changed
+        run = make(sql(query, "db.shown", rest=", view: true")).run("p")
+        assert run.status == "done", run.error
+    rows = [sorted(map(_plain, collections[name].find({}))) for name in ("stored", "shown")]
+    assert rows[0] == rows[1]
+    assert rows[0]
+    collections.orders.delete_many({})
+    assert len(list(collections.shown.find({}))) < len(rows[0]) or query == VIEWS["counted"]
+
+
+def _plain(document: dict[str, Any]) -> str:
+    return repr(sorted((k, repr(v)) for k, v in document.items() if k != "_id" or "name" in document))
+
+
+@pytest.mark.parametrize(
+    ("query", "to", "message"),
+    [
+        ("select _id from db.orders", "db.customers", "is a table, not a view"),
+        ("select total, total from db.orders", "db.v", "give it a name"),
+        ("select _id from db.orders where at < $now", "db.v", "can't have the run's values"),
+        ("select _id from db.orders", "lake.v", "several connections"),
+        ("with a as materialized (select _id from db.orders) select * from a", "db.v", "MATERIALIZED"),
+    ],
+)
+def test_what_can_not_be_a_view_is_refused(
+    make: Make,  # noqa: F811
+    collections: Any,
+    query: str,
+    to: str,
+    message: str,
+) -> None:
+    run = make(sql(query, to, rest=", view: true")).run("p")
+    assert run.status != "done"
+    assert message in str(run.error)
+    assert collections.customers.count_documents({}) == 3
+
+
+def test_a_view_takes_nothing_that_writes_rows(make: Make) -> None:  # noqa: F811
+    with pytest.raises(ConfigError, match="view: true"):
+        make(sql(QUERY, "db.v", rest=", view: true, mode: append")).run("p")

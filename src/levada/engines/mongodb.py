@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from levada.sql.driver import Connection as SqlConnection
+    from levada.sql.plan import Plan
+
+
+#: A collection that nobody makes.
+_NOTHING = "levada.nothing"
 
 
 class Addressed:
@@ -70,6 +75,49 @@ def select(
             )
         cursor.run(plan)
         yield from cursor.fetch_record_batches()
+
+
+def make_view(
+    query: str, tables: Mapping[str, Table], connection: Callable[[str], Connection], target: Table
+) -> None:
+    """Make a view of a SELECT, or change the one there is; no document moves.
+
+    Args:
+        query, tables, connection: as in `select`.
+        target: of the same connection and database.
+
+    Raises:
+        ConfigError: the SQL is wrong or can't be a view, or `target` is elsewhere, or a table.
+        Fatal, Retriable: the server refuses or fails.
+    """
+    from levada.connectors.mongodb.faults import translated
+    from levada.sql.compiler import compile as compiled
+
+    database, collections = opened({**tables, str(target): target}, connection)
+    with database:
+        plan = compiled(query, Addressed(database.catalog, collections))
+        _must_fit_a_view(plan)
+        name = collections[str(target)]
+        made: dict[str, Any] = {"viewOn": plan.collection, "pipeline": plan.pipeline}
+        if plan.collection is None:  # a view can't begin with rows of its own, but it can unite with them
+            made = {"viewOn": _NOTHING, "pipeline": [{"$unionWith": {"pipeline": plan.pipeline}}]}
+        with translated(str(target)):
+            known = list(database.database.list_collections(filter={"name": name}))
+            if known and known[0]["type"] != "view":
+                raise ConfigError(f"{target} is a table, not a view", hint="drop it, or name another one")
+            command = "collMod" if known else "create"
+            database.database.command({command: name, **made})
+
+
+def _must_fit_a_view(plan: Plan) -> None:
+    if plan.stored:
+        raise ConfigError("a view can't have a WITH ... AS MATERIALIZED", hint="leave MATERIALIZED out")
+    unnamed = [column.name for column in plan.columns if column.name != column.field]
+    if unnamed:
+        raise ConfigError(
+            f"the column {unnamed[0]!r} can't be a field of a view",
+            hint="give it a name of its own: ... as NAME",
+        )
 
 
 def opened(

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from levada.batches import Batch, Rejected
 from levada.config import Columns
-from levada.connectors.base import Mode, Query
+from levada.connectors.base import Mode, Query, Table
 from levada.engines import Input, Statement, addresses, read_statement
 from levada.errors import ConfigError
 from levada.steps.base import StepContext, StepResult, StepSettings, Uses
@@ -32,6 +32,7 @@ class SqlSettings(ChangeSettings, ShapeSettings):
             and `$run` stand for the run's values. A table bounded by
             `time >= $window_start and time < $window_end` is read for that window only.
         to: address the rows go to.
+        view: with `engine: mongodb`: make `to` a view of the query instead; no row moves.
         mode: append, replace, replace_window or upsert.
         key: columns that identify a row; default: the target table's key.
         types: BSON types of result columns that are not taken unchanged from a table, such as
@@ -42,6 +43,7 @@ class SqlSettings(ChangeSettings, ShapeSettings):
     engine: Literal["duckdb", "mongodb"] = "duckdb"
     query: str
     to: str
+    view: bool = False
     mode: Mode = Mode.REPLACE
     key: Columns = ()
     types: Mapping[str, str] = Field(default_factory=dict)
@@ -55,6 +57,22 @@ class SqlSettings(ChangeSettings, ShapeSettings):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return query
+
+    @model_validator(mode="after")
+    def _is_a_plain_view(self) -> Self:
+        others = self.model_fields_set - {
+            "view",
+            "engine",
+            "query",
+            "to",
+            "id",
+            "needs",
+            "retries",
+            "timeout",
+        }
+        if self.view and (self.engine != "mongodb" or others):
+            raise ValueError("`view: true` takes `engine: mongodb`, `query` and `to`")
+        return self
 
     @model_validator(mode="after")
     def _limits_its_own_memory(self) -> Self:
@@ -76,6 +94,8 @@ class SqlStep:
 
     def run(self, context: StepContext) -> StepResult:
         table = context.tables.table(self.settings.to)
+        if self.settings.view:
+            return self._view(context, table)
         settings, key = self.settings, self.settings.key or table.key
         target = Target(table, settings.mode, key, context.window, changes=settings.changes)
         delivery = Delivery(context, target)
@@ -84,6 +104,17 @@ class SqlStep:
         done = Outcome({})
         done.add(self._deliver(context, delivery, target, statement, start), None)
         return done.result(None, "to quarantine")
+
+    def _view(self, context: StepContext, table: Table) -> StepResult:
+        from levada.engines.mongodb import make_view
+
+        statement = read_statement(self.settings.query, context.tables.table)
+        if statement.parameters:
+            names = ", ".join(f"${name}" for name in sorted(statement.parameters))
+            raise ConfigError(f"a view can't have the run's values: {names}", hint="use now(), or a table")
+        tables = {address: item.table for address, item in statement.inputs.items()}
+        make_view(self.settings.query, tables, context.tables.connection, table)
+        return StepResult(0, note="a view")
 
     def _deliver(
         self, context: StepContext, delivery: Delivery, target: Target, statement: Statement, start: Any
