@@ -25,7 +25,7 @@ from levada.sql.catalog import Field
 from levada.sql.decode import arrow_schema
 from levada.sql.driver import Connection, connect
 from levada.sql.errors import SqlError
-from levada.sql.plan import Plan, PlanColumn, Scanned, StoredPlan
+from levada.sql.plan import Plan, PlanColumn, Scanned
 from levada.sql.types import (
     BIGINT,
     BLOB,
@@ -418,53 +418,6 @@ def test_an_error_in_a_later_reply_is_told_alike(connection: Connection, db: Dat
     assert cursor.fetchone() == (1,)
     with pytest.raises(driver.DataError, match="can't be converted"):
         cursor.fetchall()
-
-
-def stored(*stages: dict[str, Any]) -> Plan:
-    return Plan(
-        "$m1",
-        [
-            {"$unionWith": {"coll": "$m1", "pipeline": []}},
-            *stages,
-            {"$group": {"_id": None, "n": {"$sum": "$a"}}},
-        ],
-        (PlanColumn("n", BIGINT, "n"),),
-        (StoredPlan("$m1", "t", [{"$match": {"a": {"$gt": 1}}}]),),
-    )
-
-
-def temporary(db: Database[Any]) -> list[str]:
-    return [name for name in db.list_collection_names() if name.startswith("levada.tmp.")]
-
-
-def test_temporary_tables_are_filled_and_dropped(connection: Connection, db: Database[Any]) -> None:
-    db.t.insert_many([{"a": n} for n in range(4)])
-    with connection.cursor() as cursor:
-        cursor.run(stored())
-        assert len(temporary(db)) == 1
-        assert not [name for name in connection.catalog.names() if name != "t"]
-        assert cursor.fetchall() == [(10,)]
-        assert temporary(db) == []
-    cursor = connection.cursor().run(stored())
-    cursor.close()
-    assert temporary(db) == []
-
-
-def test_temporary_tables_are_dropped_after_a_failure(connection: Connection, db: Database[Any]) -> None:
-    db.t.insert_many([{"a": n} for n in range(4)])
-    with pytest.raises(driver.DataError):
-        connection.cursor().run(stored({"$set": {"a": {"$toInt": {"$concat": ["x", {"$toString": "$a"}]}}}}))
-    assert temporary(db) == []
-
-
-def test_abandoned_temporary_tables_are_swept(connection: Connection, db: Database[Any]) -> None:
-    db.t.insert_one({"a": 2})
-    old = ObjectId.from_datetime(datetime(2020, 1, 1, tzinfo=UTC))
-    young = ObjectId()
-    for name in (old, young, "other"):
-        db[f"levada.tmp.{name}"].insert_one({})
-    assert connection.cursor().run(stored()).fetchall() == [(4,)]
-    assert sorted(temporary(db)) == sorted([f"levada.tmp.{young}", "levada.tmp.other"])
 
 
 def test_text_is_compared_by_its_code_points_whatever_the_collation(
