@@ -21,9 +21,10 @@ import levada
 from ..lacking import need_native  # noqa: TID252
 
 COPY = """
-import json, resource, sys, levada
+import json, pathlib, sys, levada
 done = levada.copy(sys.argv[1], sys.argv[2], mode="replace")
-print(json.dumps([done.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+print(json.dumps([done.rows, int(status["VmHWM"].split()[0]) // 1024]))
 """
 
 TEXT, WHOLE = "string", "int64"
