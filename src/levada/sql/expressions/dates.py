@@ -116,9 +116,6 @@ _EXAMPLES = {
 }  # fmt: skip
 
 
-_NOTES = {"isodow": "Monday is 1, Sunday 7", "dow": "Sunday is 0", "week": "ISO: weeks begin on Monday"}
-
-
 def part_name(part: str) -> str:
     """The function that gives a part of a time."""
     return _TITLES.get(part, part)
